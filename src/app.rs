@@ -1,0 +1,1 @@
+//! The wiring closet: configuration → live services, layers, caches, sources.

@@ -1,0 +1,1 @@
+//! A file becomes visible only whole: temp name beside it, then rename.

@@ -1,0 +1,97 @@
+//! Where a tile is kept, and the lock that makes one creator per meta tile.
+//!
+//! Uses `geo` and `sys`. Knows bytes, not pixels; never talks to a network
+//! source. Nothing is opened before the fork.
+
+pub mod atomic;
+pub mod file;
+pub mod lock;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::geo::TileCoord;
+
+/// A tile's address in one store: its coordinate in the grid's own counting
+/// and the path part of its dimension values (`time-2020/dim_x-1`), if any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TileAddress {
+    pub coord: TileCoord,
+    pub dimensions: Option<Arc<str>>,
+}
+
+impl From<TileCoord> for TileAddress {
+    fn from(coord: TileCoord) -> Self {
+        TileAddress { coord, dimensions: None }
+    }
+}
+
+/// What identifies one stored state of a tile: a tile that was replaced has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TileIdentity {
+    pub device: u64,
+    pub inode: u64,
+    pub size: u64,
+    pub modified_ns: i128,
+}
+
+/// A tile's bytes as they lie.
+#[derive(Clone, Debug)]
+pub struct StoredTile {
+    pub bytes: Arc<[u8]>,
+    pub modified: SystemTime,
+    pub identity: Option<TileIdentity>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    #[error("cannot {operation} {path}: {error}")]
+    Io { operation: &'static str, path: PathBuf, error: std::io::Error },
+    #[error("waited {waited_ms} ms for the lock {path}")]
+    LockTimeout { path: PathBuf, waited_ms: u64 },
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// One store of tiles for one grid. Implementations open nothing before the
+/// first use, which is after the fork.
+pub trait TileStore: Send + Sync {
+    /// The file where the tile lies, for stores that keep a file for each
+    /// tile: lets the event loop answer without coming here.
+    fn path_of(&self, tile: &TileAddress) -> Option<PathBuf>;
+    /// The tile, or `None` when it is missing, zero length, no regular file.
+    fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError>;
+    /// When the tile was stored; `None` when it is missing. For a single-colour
+    /// link the link's own time.
+    fn modified(&self, tile: &TileAddress) -> Result<Option<SystemTime>, CacheError>;
+    /// The identity of the present state without reading the bytes.
+    fn identity(&self, tile: &TileAddress) -> Result<Option<TileIdentity>, CacheError>;
+    /// Stores complete bytes so that a reader sees the old or the new tile.
+    /// `single_color`: the colour if all pixels have it (for links).
+    fn store(
+        &self,
+        tile: &TileAddress,
+        bytes: &[u8],
+        single_color: Option<[u8; 4]>,
+    ) -> Result<(), CacheError>;
+    fn remove(&self, tile: &TileAddress) -> Result<(), CacheError>;
+    /// Where locks of this store lie and what id their names begin with
+    /// (mapproxy-features.md §4.5).
+    fn lock_dir(&self) -> &std::path::Path;
+    fn lock_id(&self) -> &str;
+    /// Whether anything is kept (`disable_storage` says no).
+    fn keeps(&self) -> bool {
+        true
+    }
+    /// Whether [`TileStore::modified`] means anything.
+    fn has_times(&self) -> bool {
+        true
+    }
+}
+
+/// Opens the tile for the event loop: nothing but a plain file counts.
+pub fn open_tile(_path: &std::path::Path) -> std::io::Result<Option<File>> {
+    todo!()
+}

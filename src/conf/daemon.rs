@@ -1,0 +1,150 @@
+//! The daemon's own file (`etc/rhumb.yaml`), checked and resolved.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A place to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: ListenAddress,
+    pub protocol: Protocol,
+    /// Mode of a Unix socket.
+    pub mode: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Combined,
+    Json,
+    /// For people, on stderr.
+    Human,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    Off,
+    Stderr,
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    pub access: LogTarget,
+    pub error: LogTarget,
+    pub format: LogFormat,
+}
+
+/// Every limit of reliability.md §2, and the deadlines of prefork.md.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    pub request_line_bytes: usize,
+    pub header_bytes: usize,
+    pub header_count: usize,
+    pub header_field_bytes: usize,
+    pub body_bytes: usize,
+    pub first_byte_ms: u64,
+    pub header_ms: u64,
+    pub body_ms: u64,
+    pub keep_alive_idle_ms: u64,
+    pub keep_alive_requests: u32,
+    pub write_stall_ms: u64,
+    pub lingering_close_ms: u64,
+    pub connections_per_worker: usize,
+    pub render_threads: usize,
+    pub waiting_threads: usize,
+    pub render_queue: usize,
+    pub render_queue_ms: u64,
+    pub cache_memory_bytes: usize,
+    pub drain_idle_ms: u64,
+    pub drain_max_ms: u64,
+    pub generations_max: usize,
+    pub probe_ms: u64,
+    pub worker_start_ms: u64,
+    pub loop_stuck_ms: u64,
+    pub render_stuck_ms: u64,
+    pub worker_data_bytes: u64,
+    pub upstream_connect_ms: u64,
+    pub upstream_body_bytes: u64,
+    pub upstream_redirects: u32,
+    pub decoded_image_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_line_bytes: 8 * 1024,
+            header_bytes: 32 * 1024,
+            header_count: 100,
+            header_field_bytes: 8 * 1024,
+            body_bytes: 1024 * 1024,
+            first_byte_ms: 10_000,
+            header_ms: 20_000,
+            body_ms: 30_000,
+            keep_alive_idle_ms: 15_000,
+            keep_alive_requests: 1_000,
+            write_stall_ms: 30_000,
+            lingering_close_ms: 5_000,
+            connections_per_worker: 1_000,
+            render_threads: 2,
+            waiting_threads: 32,
+            render_queue: 64,
+            render_queue_ms: 30_000,
+            cache_memory_bytes: 32 * 1024 * 1024,
+            drain_idle_ms: 2_000,
+            drain_max_ms: 30_000,
+            generations_max: 3,
+            probe_ms: 10_000,
+            worker_start_ms: 30_000,
+            loop_stuck_ms: 10_000,
+            render_stuck_ms: 120_000,
+            worker_data_bytes: 4 * 1024 * 1024 * 1024,
+            upstream_connect_ms: 5_000,
+            upstream_body_bytes: 32 * 1024 * 1024,
+            upstream_redirects: 3,
+            decoded_image_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Where the maps come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Maps {
+    /// The world map inside the program.
+    Embedded,
+    File(PathBuf),
+    /// Each `NAME.yaml` in it is served under `/NAME/`.
+    Directory(PathBuf),
+}
+
+/// The daemon's file, resolved: paths absolute, defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    /// The file itself; `None` for `rhumb` and `rhumb develop` without `-c`.
+    pub file: Option<PathBuf>,
+    pub maps: Maps,
+    pub listen: Vec<Listen>,
+    /// `None`: one for each core the process may use.
+    pub workers: Option<usize>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub pid_file: Option<PathBuf>,
+    pub control: Option<PathBuf>,
+    pub admin: Option<ListenAddress>,
+    pub log: LogOptions,
+    pub limits: Limits,
+    /// Reload when a file of the configuration changes.
+    pub watch: bool,
+    /// List the maps of a directory at `/`.
+    pub allow_listing: bool,
+}

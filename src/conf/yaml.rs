@@ -1,0 +1,1 @@
+//! YAML as PyYAML reads it, over the events of unsafe-libyaml; every node keeps its place.

@@ -1,0 +1,17 @@
+//! Pure maths of maps: extents, coordinate systems, tile grids, coverages.
+//!
+//! No sockets, no clock, no files (libproj reads its own database), no
+//! threads. Everything here is tested by table and by property.
+
+pub mod coverage;
+pub mod extent;
+pub mod grid;
+pub mod metagrid;
+pub mod proj;
+pub mod srs;
+
+pub use coverage::Coverage;
+pub use extent::Extent;
+pub use grid::{Affected, GridError, GridOptions, Origin, TileCoord, TileGrid};
+pub use metagrid::{MetaGrid, MetaTile};
+pub use srs::{Srs, SrsError};

@@ -1,0 +1,22 @@
+//! rhumb: a map proxy and tile cache as one native daemon.
+//!
+//! The rooms, in the order in which a request meets them; who may use whom is
+//! a table in `tests/tidy.rs`.
+
+pub mod cli; // what a person types
+pub mod conf; // YAML → checked configuration
+pub mod master; // one process, one thread, no requests
+pub mod worker; // one process, one event loop, render threads
+pub mod wire; // bytes ⇄ messages, pure
+pub mod service; // messages → queries, results → responses
+pub mod plan; // a query → which tiles, from where, in what order
+pub mod cache; // where a tile is kept
+pub mod source; // whom we ask
+pub mod render; // pixels
+pub mod geo; // extents, systems, grids, coverages: pure maths
+pub mod seed; // many tiles with no client
+
+pub mod app; // the wiring closet: configuration → live services
+pub mod board; // shared-memory scoreboard
+pub mod log; // one write per line
+pub mod sys; // thin safe skin over the kernel

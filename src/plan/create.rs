@@ -1,0 +1,1 @@
+//! Missing tiles: single flight, lock, fetch, split, store.

@@ -1,0 +1,81 @@
+//! A thread's turn on the cores: held while it computes, given up while it
+//! waits for an upstream or a lock, so that slow upstreams never take the
+//! cores away from hits.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// How many threads may compute at once.
+#[derive(Debug)]
+pub struct Gate {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Gate {
+    pub fn new(permits: usize) -> Arc<Gate> {
+        Arc::new(Gate { free: Mutex::new(permits), freed: Condvar::new() })
+    }
+
+    fn take(&self) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+    }
+
+    fn give(&self) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.freed.notify_one();
+    }
+}
+
+/// A permit to compute, for one thread. [`Turn::wait`] gives it up for the
+/// time of a wait.
+#[derive(Debug)]
+pub struct Turn {
+    gate: Option<Arc<Gate>>,
+}
+
+impl Turn {
+    /// Waits for a permit; given back on drop.
+    pub fn take(gate: &Arc<Gate>) -> Turn {
+        gate.take();
+        Turn { gate: Some(Arc::clone(gate)) }
+    }
+
+    /// For programs without a gate (seeding, tests).
+    pub fn ungated() -> Turn {
+        Turn { gate: None }
+    }
+
+    /// Another thread's turn at the same gate.
+    pub fn another(&self) -> Turn {
+        match &self.gate {
+            Some(gate) => Turn::take(gate),
+            None => Turn::ungated(),
+        }
+    }
+
+    /// Runs something that waits (network, lock) without holding the permit.
+    pub fn wait<R>(&self, waiting: impl FnOnce() -> R) -> R {
+        struct Retake<'a>(&'a Gate);
+        impl Drop for Retake<'_> {
+            fn drop(&mut self) {
+                self.0.take();
+            }
+        }
+        let Some(gate) = &self.gate else { return waiting() };
+        gate.give();
+        let _retake = Retake(gate);
+        waiting()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.give();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Many tiles with no client. Comes with the seeding issue; the room is kept.

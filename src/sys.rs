@@ -1,0 +1,1 @@
+//! The thin safe skin over the kernel.

@@ -1,0 +1,1 @@
+//! Conditional requests: ETag, If-None-Match, If-Modified-Since, Cache-Control.

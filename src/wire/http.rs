@@ -1,0 +1,1 @@
+//! The request parser: a state over bytes fed in any chunking.

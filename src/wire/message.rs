@@ -1,0 +1,86 @@
+//! A request as every protocol delivers it, and a response as every protocol sends it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Options,
+    Other(String),
+}
+
+/// Header fields in the order received; names are compared without case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Headers(pub Vec<(String, String)>);
+
+impl Headers {
+    /// The first field of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+}
+
+/// A complete request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    /// Path as sent, percent-encoded, without the query; begins with `/`.
+    pub path: String,
+    /// Query as sent, without the question mark.
+    pub query: String,
+    /// `http` or `https`, before any `X-Forwarded-Proto`.
+    pub scheme: &'static str,
+    /// `SCRIPT_NAME` of FastCGI and its kin; empty for HTTP.
+    pub script_name: String,
+    pub headers: Headers,
+    pub body: Vec<u8>,
+    pub peer: Option<IpAddr>,
+}
+
+/// What a response carries.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    #[default]
+    Empty,
+    Bytes(Vec<u8>),
+    /// Shared with a memory tier.
+    Shared(Arc<[u8]>),
+}
+
+impl Body {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Body::Empty => &[],
+            Body::Bytes(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// A response without the fields that belong to the connection
+/// (Content-Length, Connection, Date, Keep-Alive): the protocol adds those.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub body: Body,
+}
+
+impl Response {
+    pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
+        Response {
+            status,
+            headers: vec![(Cow::Borrowed("Content-Type"), content_type.to_owned())],
+            body: Body::Bytes(body.into()),
+        }
+    }
+    /// Adds a field; the value has been checked to hold no CR, LF or NUL.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((Cow::Borrowed(name), value.into()));
+        self
+    }
+}

@@ -1,0 +1,1 @@
+//! The response writer: status line, fields, body.

@@ -1,0 +1,1 @@
+//! Targets, queries, percent-encoding.
