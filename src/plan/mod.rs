@@ -20,6 +20,7 @@ use crate::geo::{Coverage, Extent, Srs};
 use crate::render::{Format, Raster};
 use crate::source::SourceError;
 
+pub use crate::cache::TileAddress;
 pub use compose::{Composed, ComposeOptions, compose};
 pub use memory::TileMemory;
 pub use tile_cache::TileCache;
@@ -104,6 +105,11 @@ pub trait MapLayer: Send + Sync {
     fn coverage(&self) -> Option<&Coverage>;
     /// The area for capabilities documents.
     fn extent(&self) -> (Extent, Srs);
+    /// Whether that extent is only the whole world for want of a better one
+    /// (a source without coverage): it gives way when extents are merged.
+    fn extent_is_default(&self) -> bool {
+        false
+    }
     /// One layer in place of two adjacent ones (`upper` above `self`), where a
     /// single request can bring both.
     fn combine(&self, _upper: &dyn MapLayer, _query: &MapQuery) -> Option<Arc<dyn MapLayer>> {

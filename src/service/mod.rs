@@ -1,8 +1,15 @@
 //! Messages → queries, results → responses. Knows OGC; knows no disk and no pixels.
 
+pub mod demo;
+pub mod kml;
+pub mod metadata;
 pub mod site;
+pub mod tile;
+pub mod tms;
+pub mod wms;
+pub mod wmts;
 
-pub use site::Site;
+pub use site::{Site, SiteParts};
 
 use std::sync::Arc;
 
