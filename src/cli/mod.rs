@@ -1,5 +1,8 @@
 //! What a person types: argv, usage text, exit code.
 
+pub mod check;
+pub mod create;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -148,3 +148,8 @@ pub struct Daemon {
     /// List the maps of a directory at `/`.
     pub allow_listing: bool,
 }
+
+/// Reads and checks the daemon's file; `None` when a finding is an error.
+pub fn load(_path: &std::path::Path, _files: &mut super::FileSet) -> (Option<Daemon>, Vec<super::Finding>) {
+    todo!()
+}

@@ -1,0 +1,615 @@
+//! The map configuration, resolved: defaults filled in, references checked,
+//! paths absolute, coordinate systems and grids built.
+//!
+//! Plain values only. `load_map` makes it, `app` wires services from it;
+//! nobody below `conf` ever sees the YAML.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::cache::file::{Layout, LinkKind};
+use crate::geo::{Coverage, Extent, GridOptions, Srs, TileGrid};
+use crate::render::decor::Watermark;
+use crate::render::{Color, ColorMode, Format, ImageOptions, Kernel, Quantizer, TiffCompression};
+use crate::source::OnError;
+use crate::source::client::Method;
+use crate::source::wms::WmsVersion;
+
+/// Named things in the order in which the file names them.
+#[derive(Clone, Debug)]
+pub struct Named<T> {
+    entries: Vec<(String, T)>,
+    index: HashMap<String, usize>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Named { entries: Vec::new(), index: HashMap::new() }
+    }
+}
+
+impl<T> Named<T> {
+    /// Adds an entry; one of the same name is replaced in its old place.
+    pub fn insert(&mut self, name: String, value: T) {
+        match self.index.get(&name) {
+            Some(&at) => self.entries[at].1 = value,
+            None => {
+                self.index.insert(name.clone(), self.entries.len());
+                self.entries.push((name, value));
+            }
+        }
+    }
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.index.get(name).map(|&at| &self.entries[at].1)
+    }
+    pub fn contains(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &T)> {
+        self.entries.iter().map(|(name, value)| (name.as_str(), value))
+    }
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// One map configuration, ready to be wired.
+#[derive(Clone, Debug)]
+pub struct Conf {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// What relative paths of the configuration count from.
+    pub base_dir: PathBuf,
+    pub globals: Globals,
+    /// The three built-in grids first, then the file's own.
+    pub grids: Named<Arc<GridConf>>,
+    pub sources: Named<SourceConf>,
+    pub caches: Named<CacheConf>,
+    /// The tree of layers under one root; `None` without a `layers` section.
+    pub root_layer: Option<LayerConf>,
+    pub services: Services,
+}
+
+impl Conf {
+    /// Layers that have a name and sources of their own, in MapProxy's order:
+    /// the children before the group. A name that comes twice counts once, the
+    /// last definition in the place of the first.
+    pub fn flat_layers(&self) -> Vec<&LayerConf> {
+        fn walk<'a>(layer: &'a LayerConf, into: &mut Named<&'a LayerConf>) {
+            for child in &layer.layers {
+                walk(child, into);
+            }
+            if let Some(name) = &layer.name
+                && layer.has_own_sources
+            {
+                into.insert(name.clone(), layer);
+            }
+        }
+        let mut found = Named::default();
+        if let Some(root) = &self.root_layer {
+            walk(root, &mut found);
+        }
+        found.values().copied().collect()
+    }
+}
+
+/// Section `globals`.
+#[derive(Clone, Debug)]
+pub struct Globals {
+    pub resampling: Kernel,
+    pub paletted: bool,
+    pub jpeg_quality: u8,
+    pub font_dir: Option<PathBuf>,
+    /// `globals.image.formats`, by the name that caches and services refer to.
+    pub formats: Named<FormatConf>,
+    /// Defaults of sources' `http`.
+    pub http: HttpConf,
+    /// `None`: no CORS header.
+    pub access_control_allow_origin: Option<String>,
+    /// Absolute, spelled as configured (`/conf/./cache_data`).
+    pub base_dir: PathBuf,
+    /// Where the semaphores of `concurrent_requests` lie.
+    pub lock_dir: PathBuf,
+    pub sqlite_timeout_s: f64,
+    pub directory_mode: Option<u32>,
+    pub file_mode: Option<u32>,
+    /// Target system → source systems in order of preference.
+    pub preferred_src: Vec<(Srs, Vec<Srs>)>,
+    pub proj_data_dir: Option<PathBuf>,
+    /// How long clients may keep a tile (`tiles.expires_hours`).
+    pub tile_age_max_s: u64,
+    pub mapserver: MapServerConf,
+    pub renderd_address: Option<String>,
+    /// Background of the demo pages (`background.url`).
+    pub background_url: String,
+}
+
+/// What a configuration says about an image; `None`: not said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FormatConf {
+    /// The MIME type as written (`image/png; mode=8bit`).
+    pub format: Option<String>,
+    pub mode: Option<ColorMode>,
+    pub colors: Option<u16>,
+    pub transparent: Option<bool>,
+    pub resampling: Option<Kernel>,
+    pub jpeg_quality: Option<u8>,
+    pub quantizer: Option<Quantizer>,
+    pub tiff_compression: Option<TiffCompression>,
+}
+
+/// Section `http`, of the globals or of one source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConf {
+    pub client_timeout_s: f64,
+    pub method: Method,
+    pub headers: Vec<(String, String)>,
+    pub ssl_ca_certs: Option<PathBuf>,
+    pub ssl_no_cert_checks: bool,
+    pub hide_error_details: bool,
+    pub manage_cookies: bool,
+}
+
+/// A grid with everything inherited from its `base`.
+#[derive(Clone, Debug)]
+pub struct GridConf {
+    /// The key in the file; `grid.name` is what clients see.
+    pub key: String,
+    /// `srs:` as written; its code without the colon names directories.
+    pub srs_text: String,
+    /// Whether `origin` was said.
+    pub has_origin: bool,
+    pub options: GridOptions,
+    pub grid: Arc<TileGrid>,
+}
+
+/// Resolutions at which something is shown, metres per pixel (scales are
+/// already converted, 0.28 mm a pixel). `min_res` is the coarse end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ResBounds {
+    pub min_res: Option<f64>,
+    pub max_res: Option<f64>,
+}
+
+impl ResBounds {
+    pub fn is_unbounded(&self) -> bool {
+        self.min_res.is_none() && self.max_res.is_none()
+    }
+}
+
+/// Something a cache or layer is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceRef {
+    Cache(String),
+    Source {
+        name: String,
+        /// `name:lyr1,lyr2`: these layers in place of the configured ones.
+        layers: Option<Vec<String>>,
+    },
+}
+
+/// A point in time before which tiles are old.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TimeSpec {
+    /// So many seconds before now.
+    Ago {
+        seconds: f64,
+    },
+    At(SystemTime),
+    /// When this file was last changed; looked at for each use.
+    FileTime(PathBuf),
+}
+
+/// One entry of `caches`.
+#[derive(Clone, Debug)]
+pub struct CacheConf {
+    pub name: String,
+    /// Bottom to top. Empty: only what is stored already.
+    pub sources: Vec<SourceRef>,
+    /// Band merge in place of plain merging (`sources` as a mapping).
+    pub bands: Option<Vec<BandConf>>,
+    /// One store for each; never empty.
+    pub grids: Vec<Arc<GridConf>>,
+    /// How stored tiles are written; `image.format` is the format kept.
+    pub image: ImageOptions,
+    /// The same before the sources' options were joined in: what a layer of
+    /// this cache says of itself.
+    pub base_image: ImageOptions,
+    pub opacity: Option<f64>,
+    /// What sources are asked for (`image/png`), as written.
+    pub request_format: String,
+    pub meta_size: (u32, u32),
+    pub meta_buffer_px: u32,
+    pub bulk_meta_tiles: bool,
+    pub minimize_meta_requests: bool,
+    pub concurrent_tile_creators: u32,
+    pub max_tile_limit: u32,
+    pub disable_storage: bool,
+    /// `use_direct_from_res`, or the resolution of `use_direct_from_level`
+    /// in the first grid.
+    pub use_direct_from_res: Option<f64>,
+    pub link_single_color: Option<LinkKind>,
+    pub cache_rescaled_tiles: bool,
+    pub upscale_tiles: u32,
+    pub downscale_tiles: u32,
+    pub refresh_before: Option<TimeSpec>,
+    pub watermark: Option<Watermark>,
+    pub backend: Backend,
+    /// `cache.coverage`.
+    pub coverage: Option<Coverage>,
+    /// Where the lock files of its meta tiles lie.
+    pub lock_dir: PathBuf,
+    pub lock_timeout_s: f64,
+    pub directory_mode: Option<u32>,
+    pub file_mode: Option<u32>,
+}
+
+/// Weighted share of a source's band in a band of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BandConf {
+    /// `r`, `g`, `b`, `a`, `l`
+    pub target: char,
+    pub source: SourceRef,
+    pub band: u32,
+    pub factor: f64,
+}
+
+/// Where a cache keeps its tiles.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Backend {
+    File {
+        /// One for each of the cache's grids, spelled as MapProxy hashes it
+        /// for the lock id.
+        roots: Vec<PathBuf>,
+        layout: Layout,
+    },
+    /// The world map inside the program.
+    World,
+    /// A kind that is known and checked, but cannot be used yet.
+    Missing { kind: String },
+}
+
+/// One entry of `sources`.
+#[derive(Clone, Debug)]
+pub struct SourceConf {
+    pub name: String,
+    pub kind: SourceKind,
+    pub image: SourceImage,
+    pub coverage: Option<Coverage>,
+    pub res: ResBounds,
+    pub seed_only: bool,
+    /// 0: no limit.
+    pub concurrent_requests: u32,
+    pub http: HttpConf,
+    pub on_error: OnError,
+    /// `supported_srs`; empty: all.
+    pub supported_srs: Vec<Srs>,
+    /// `supported_formats` as written; empty: all.
+    pub supported_formats: Vec<String>,
+}
+
+/// Image options of a source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SourceImage {
+    pub options: FormatConf,
+    /// Never `None` after resolving.
+    pub resampling: Kernel,
+    pub opacity: Option<f64>,
+    pub transparent_color: Option<Color>,
+    pub transparent_color_tolerance: u8,
+}
+
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    Wms(WmsConf),
+    Tile(TileConf),
+    Debug,
+    MapServer(MapServerSource),
+    Mapnik(MapnikConf),
+    ArcGis(ArcGisConf),
+    OgcApiTiles { landing_page: String, collection: Option<String>, tile_matrix_set: Option<String> },
+    OgcApiMaps { landing_page: String, collection: Option<String>, bgcolor: Option<Color> },
+}
+
+/// `req` and `wms_opts` of a WMS source.
+#[derive(Clone, Debug)]
+pub struct WmsConf {
+    /// May carry `user:password@`.
+    pub url: String,
+    pub layers: Vec<String>,
+    /// `req.format` as written.
+    pub format: Option<String>,
+    pub transparent: Option<bool>,
+    /// Further keys of `req` in order, as query parameters. `sld: file://…` is
+    /// already read and stands here as `sld_body`.
+    pub parameters: Vec<(String, String)>,
+    pub version: WmsVersion,
+    /// `map: false`: asked for feature info only.
+    pub map: bool,
+    pub forward_req_params: Vec<String>,
+    pub info: WmsInfoConf,
+}
+
+/// `wms_opts` about feature info and legends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WmsInfoConf {
+    pub featureinfo: bool,
+    pub legendgraphic: bool,
+    pub legendurl: Option<String>,
+    pub featureinfo_format: Option<String>,
+    pub featureinfo_xslt: Option<PathBuf>,
+    pub featureinfo_out_format: Option<String>,
+    pub query_layers: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct TileConf {
+    /// With placeholders; may carry `user:password@`.
+    pub url: String,
+    pub grid: Arc<GridConf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MapServerConf {
+    pub binary: Option<PathBuf>,
+    pub working_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MapServerSource {
+    pub mapfile: PathBuf,
+    pub server: MapServerConf,
+    pub wms: WmsConf,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapnikConf {
+    pub mapfile: PathBuf,
+    pub layers: Vec<String>,
+    pub scale_factor: Option<f64>,
+    pub multithreaded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArcGisConf {
+    pub url: String,
+    pub format: Option<String>,
+    pub layers: Option<String>,
+    pub dpi: Option<u32>,
+    pub time: Option<String>,
+    pub map: bool,
+    pub featureinfo: bool,
+    pub featureinfo_tolerance: f64,
+    pub featureinfo_return_geometries: bool,
+}
+
+/// One node of the layer tree.
+#[derive(Clone, Debug, Default)]
+pub struct LayerConf {
+    pub name: Option<String>,
+    /// `None` for the unnamed root that encloses several layers: it bears the
+    /// title of `services.wms.md`.
+    pub title: Option<String>,
+    /// Drawn bottom to top.
+    pub sources: Vec<SourceRef>,
+    /// Whether the node itself says `sources` or `tile_sources`.
+    pub has_own_sources: bool,
+    /// Whether the node itself says `sources` or `legendurl`: only then WMS
+    /// draws it as a layer of its own (`this` of a group).
+    pub has_map: bool,
+    /// The caches that serve it as tiles (TMS, WMTS, KML); empty: no tiles.
+    pub tile_caches: Vec<String>,
+    pub layers: Vec<LayerConf>,
+    pub legendurl: Option<String>,
+    pub wmts_kvp_legendurl: Option<String>,
+    pub wmts_rest_legendurl: Option<String>,
+    pub md: LayerMd,
+    pub res: ResBounds,
+    pub dimensions: Vec<DimensionConf>,
+    pub nominal_scale: Option<f64>,
+}
+
+/// A dimension of a layer, its intervals already spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DimensionConf {
+    /// As written; compared without regard to case.
+    pub name: String,
+    pub values: Vec<String>,
+    pub default: String,
+}
+
+/// `md` of a layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerMd {
+    pub abstract_text: Option<String>,
+    pub keyword_list: Vec<KeywordList>,
+    pub attribution: Option<LayerAttribution>,
+    pub identifier: Vec<Identifier>,
+    pub metadata: Vec<MetadataUrl>,
+    pub data: Vec<MetadataUrl>,
+    pub feature_list: Vec<MetadataUrl>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeywordList {
+    pub vocabulary: Option<String>,
+    pub keywords: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerAttribution {
+    pub title: Option<String>,
+    pub url: Option<String>,
+    pub logo: Option<Logo>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logo {
+    pub url: Option<String>,
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub format: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identifier {
+    pub url: Option<String>,
+    pub name: Option<String>,
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetadataUrl {
+    pub url: Option<String>,
+    /// `type`; only of `metadata`.
+    pub kind: Option<String>,
+    pub format: Option<String>,
+}
+
+/// The services that answer.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    pub wms: Option<WmsService>,
+    pub wmts: Option<WmtsService>,
+    pub tms: Option<TmsService>,
+    pub kml: Option<KmlService>,
+    pub demo: Option<DemoService>,
+    pub ogcapi: Option<OgcApiService>,
+}
+
+/// A format that a map service offers: its name as written (also the key of
+/// `globals.image.formats`) and what it means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceFormat {
+    pub name: String,
+    /// MIME type in capabilities.
+    pub mime: String,
+    pub format: Format,
+    pub image: ImageOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnSourceErrors {
+    #[default]
+    Notify,
+    Raise,
+}
+
+#[derive(Clone, Debug)]
+pub struct WmsService {
+    pub md: ServiceMd,
+    /// Codes as written, in order.
+    pub srs: Vec<String>,
+    pub bbox_srs: Vec<BboxSrs>,
+    /// Of two with the same extension the last stands.
+    pub image_formats: Vec<ServiceFormat>,
+    /// Served versions, lowest first.
+    pub versions: Vec<WmsVersion>,
+    pub attribution: Option<String>,
+    pub on_source_errors: OnSourceErrors,
+    pub output_pixels_max: u64,
+    pub strict: bool,
+    pub concurrent_layer_renderer: u32,
+    /// `text`, `html`, `xml`, `json`; `None`: all.
+    pub featureinfo_types: Option<Vec<String>>,
+    /// Kind → stylesheet.
+    pub featureinfo_xslt: Vec<(String, PathBuf)>,
+}
+
+/// A system whose bounding box capabilities show, with its limit if one is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BboxSrs {
+    pub srs: String,
+    pub limit: Option<Extent>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WmtsService {
+    /// The WMS service's `md` with this service's own keys above it.
+    pub md: ServiceMd,
+    pub kvp: bool,
+    pub restful: bool,
+    /// Braces already single; with a leading slash.
+    pub restful_template: String,
+    pub restful_featureinfo_template: Option<String>,
+    /// Suffix and MIME type.
+    pub featureinfo_formats: Vec<(String, String)>,
+}
+
+/// MapProxy's `restful_template` where none is configured.
+pub const WMTS_TEMPLATE: &str = "/{Layer}/{TileMatrixSet}/{TileMatrix}/{TileCol}/{TileRow}.{Format}";
+
+#[derive(Clone, Debug)]
+pub struct TmsService {
+    pub md: ServiceMd,
+    pub use_grid_names: bool,
+    /// Default origin of `/tiles`.
+    pub origin: Option<crate::geo::Origin>,
+}
+
+#[derive(Clone, Debug)]
+pub struct KmlService {
+    pub md: ServiceMd,
+    pub use_grid_names: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct DemoService {
+    pub md: ServiceMd,
+    pub image_formats: Vec<ServiceFormat>,
+    pub srs: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OgcApiService {
+    pub enable_tiles: bool,
+    pub enable_maps: bool,
+    pub map_srs: Vec<String>,
+    pub image_formats: Vec<ServiceFormat>,
+    pub attribution: Option<String>,
+    pub on_source_errors: OnSourceErrors,
+    pub output_pixels_max: u64,
+    pub concurrent_layer_renderer: u32,
+    pub default_dataset_layers: Option<Vec<String>>,
+    /// Dotted key below `md` (`contact.email`) → text; `identification.keywords` once for each.
+    pub md: Vec<(String, String)>,
+}
+
+/// `md` of a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceMd {
+    pub title: Option<String>,
+    pub abstract_text: Option<String>,
+    pub online_resource: Option<String>,
+    pub contact: Option<Contact>,
+    pub fees: Option<String>,
+    pub access_constraints: Option<String>,
+    pub keyword_list: Vec<KeywordList>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contact {
+    pub person: Option<String>,
+    pub position: Option<String>,
+    pub organization: Option<String>,
+    pub address_type: Option<String>,
+    pub address: Option<String>,
+    pub city: Option<String>,
+    pub postcode: Option<String>,
+    pub state: Option<String>,
+    pub country: Option<String>,
+    pub phone: Option<String>,
+    pub fax: Option<String>,
+    pub email: Option<String>,
+}
