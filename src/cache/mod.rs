@@ -10,9 +10,13 @@ pub mod lock;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::geo::TileCoord;
+
+pub use atomic::Fsync;
+pub use file::{FileStore, FileStoreOptions, Layout, LinkKind, NoStore, dimension_path};
+pub use lock::{Locked, TileLock, lock_tile};
 
 /// A tile's address in one store: its coordinate in the grid's own counting
 /// and the path part of its dimension values (`time-2020/dim_x-1`), if any.
@@ -81,6 +85,10 @@ pub trait TileStore: Send + Sync {
     /// (mapproxy-features.md §4.5).
     fn lock_dir(&self) -> &std::path::Path;
     fn lock_id(&self) -> &str;
+    /// Locks the meta tile whose main tile is `main`, waiting at most `timeout`.
+    fn lock(&self, main: TileCoord, timeout: Duration) -> Result<Locked, CacheError> {
+        lock_tile(self.lock_dir(), self.lock_id(), main, timeout)
+    }
     /// Whether anything is kept (`disable_storage` says no).
     fn keeps(&self) -> bool {
         true
@@ -91,7 +99,13 @@ pub trait TileStore: Send + Sync {
     }
 }
 
-/// Opens the tile for the event loop: nothing but a plain file counts.
-pub fn open_tile(_path: &std::path::Path) -> std::io::Result<Option<File>> {
-    todo!()
+/// Opens the tile for the event loop: nothing but a plain file that is not
+/// empty counts. `None` for everything else, a link too: those are for a
+/// thread, which knows how far a link may lead.
+pub fn open_tile(path: &std::path::Path) -> std::io::Result<Option<File>> {
+    match file::open_plain(path) {
+        Ok(opened) => Ok(opened.map(|(file, _)| file)),
+        Err(error) if file::is_absence(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
