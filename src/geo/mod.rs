@@ -6,8 +6,10 @@
 pub mod coverage;
 pub mod extent;
 pub mod grid;
+mod mercator;
 pub mod metagrid;
 pub mod proj;
+mod resolutions;
 pub mod srs;
 
 pub use coverage::Coverage;
