@@ -1,1 +1,43 @@
 //! Limits of the wire, each with its unit in the name (reliability.md §2).
+
+/// How much of one request is taken in before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Request line without its CRLF; more is 414.
+    pub request_line_bytes: usize,
+    /// All header fields with their line ends; more is 431.
+    pub header_bytes: usize,
+    /// Header fields; more is 431.
+    pub header_count: usize,
+    /// One field line without its CRLF; more is 431.
+    pub header_field_bytes: usize,
+    /// Body after the chunks are joined; more is 413.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            request_line_bytes: 8 * 1024,
+            header_bytes: 32 * 1024,
+            header_count: 100,
+            header_field_bytes: 8 * 1024,
+            body_bytes: 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// The most bytes that an unfinished head can occupy: a connection's read
+    /// buffer needs no more.
+    pub fn head_bytes_max(&self) -> usize {
+        // One tolerated CRLF before the request line, one after it, one at the end.
+        self.request_line_bytes.saturating_add(self.header_bytes).saturating_add(8)
+    }
+}
+
+/// One chunk's size line, extensions included.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// The trailer section after the last chunk.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
