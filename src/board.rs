@@ -1,5 +1,447 @@
-//! The scoreboard: one anonymous shared mapping, one writer for each word,
-//! atomics only.
+//! The scoreboard: one shared mapping made by the master before the first
+//! fork, fixed layout, no pointers, atomics only, one writing process for each
+//! word.
+//!
+//! The master claims a slot for each worker and folds the counters of a dead
+//! one into the *gone* counters, so that totals never go backwards. A worker
+//! writes only its own slot. Whoever has the mapping may read everything; a
+//! number may be an instant old (all accesses are relaxed).
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use memmap2::MmapMut;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"rhumbbrd");
+const LAYOUT_VERSION: u64 = 1;
+/// Slots: workers of all generations alive together.
+pub const SLOTS_MAX: usize = 512;
+/// Threads of one worker that can be watched.
+pub const THREADS_MAX: usize = 64;
+/// Status classes 1xx to 5xx.
+const CLASSES: usize = 5;
+/// Bucket `n` counts answers within 2^n × 64 µs; the last takes the rest.
+pub const LATENCY_BUCKETS: usize = 24;
+
+/// Who answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Wms,
+    Wmts,
+    Tms,
+    Kml,
+    Demo,
+    /// Everything else, also what was refused before a service was found.
+    Other,
+}
+
+impl Service {
+    pub const ALL: [Service; 6] =
+        [Service::Wms, Service::Wmts, Service::Tms, Service::Kml, Service::Demo, Service::Other];
+}
+
+/// One thing that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    CacheHit,
+    CacheMiss,
+    CacheStore,
+    CacheError,
+    SourceOk,
+    SourceError,
+    SourceTimeout,
+    ConnectionAccepted,
+    /// Closed by us for a limit.
+    ConnectionCut,
+    /// Body bytes sent.
+    BytesSent,
+}
+
+impl Event {
+    pub const ALL: [Event; 10] = [
+        Event::CacheHit,
+        Event::CacheMiss,
+        Event::CacheStore,
+        Event::CacheError,
+        Event::SourceOk,
+        Event::SourceError,
+        Event::SourceTimeout,
+        Event::ConnectionAccepted,
+        Event::ConnectionCut,
+        Event::BytesSent,
+    ];
+}
+
+/// Life of a worker as the board shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum State {
+    Free = 0,
+    Starting = 1,
+    Serving = 2,
+    Draining = 3,
+}
+
+/// Numbers that only grow.
+#[repr(C)]
+pub struct Counters {
+    requests: [[AtomicU64; CLASSES]; Service::ALL.len()],
+    events: [AtomicU64; Event::ALL.len()],
+    latency: [AtomicU64; LATENCY_BUCKETS],
+}
+
+impl Counters {
+    /// Counts an answered request: by service, class of status and time taken.
+    pub fn count_request(&self, service: Service, status: u16, duration_us: u64) {
+        let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
+        self.requests[service as usize][class].fetch_add(1, Relaxed);
+        self.latency[latency_bucket(duration_us)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts `amount` of one event.
+    pub fn count(&self, event: Event, amount: u64) {
+        self.events[event as usize].fetch_add(amount, Relaxed);
+    }
+
+    /// Requests answered with a status of that class (1 to 5).
+    pub fn requests(&self, service: Service, class: u16) -> u64 {
+        let class = usize::from(class).clamp(1, CLASSES) - 1;
+        self.requests[service as usize][class].load(Relaxed)
+    }
+
+    pub fn events(&self, event: Event) -> u64 {
+        self.events[event as usize].load(Relaxed)
+    }
+
+    /// Answers in a bucket of [`latency_bucket`].
+    pub fn latency(&self, bucket: usize) -> u64 {
+        self.latency.get(bucket).map_or(0, |count| count.load(Relaxed))
+    }
+
+    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.requests.iter().flatten().chain(&self.events).chain(&self.latency)
+    }
+}
+
+/// The bucket of an answer that took so long: bucket `n` ends at 2^n × 64 µs.
+pub fn latency_bucket(duration_us: u64) -> usize {
+    let steps = duration_us.div_ceil(64).max(1).next_power_of_two().trailing_zeros() as usize;
+    steps.min(LATENCY_BUCKETS - 1)
+}
+
+/// What a watched thread is at.
+#[repr(C)]
+struct ThreadMark {
+    /// 0: idle.
+    busy_since_ms: AtomicU64,
+    fingerprint: AtomicU64,
+}
+
+/// A thread that is at work on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusyThread {
+    pub thread: usize,
+    /// By the monotonic clock of `sys`.
+    pub since_ms: u64,
+    /// Hash of the request line.
+    pub fingerprint: u64,
+}
+
+/// One worker's place. Aligned so that no two workers write one cache line.
+#[repr(C, align(64))]
+pub struct Slot {
+    pid: AtomicU32,
+    state: AtomicU32,
+    generation: AtomicU64,
+    tick_ms: AtomicU64,
+    connections: AtomicU64,
+    in_flight: AtomicU64,
+    threads: [ThreadMark; THREADS_MAX],
+    pub counters: Counters,
+}
+
+impl Slot {
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Relaxed)
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    pub fn state(&self) -> State {
+        match self.state.load(Relaxed) {
+            1 => State::Starting,
+            2 => State::Serving,
+            3 => State::Draining,
+            _ => State::Free,
+        }
+    }
+
+    /// Written by the worker, once it is claimed.
+    pub fn set_state(&self, state: State) {
+        self.state.store(state as u32, Relaxed);
+    }
+
+    /// When the event loop last turned, by the monotonic clock of `sys`; must
+    /// move at least once a second.
+    pub fn tick_ms(&self) -> u64 {
+        self.tick_ms.load(Relaxed)
+    }
+
+    pub fn set_tick_ms(&self, now_ms: u64) {
+        self.tick_ms.store(now_ms, Relaxed);
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
+    }
+
+    pub fn set_connections(&self, count: u64) {
+        self.connections.store(count, Relaxed);
+    }
+
+    /// Requests begun and not yet answered.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub fn set_in_flight(&self, count: u64) {
+        self.in_flight.store(count, Relaxed);
+    }
+
+    /// Marks a thread as busy with a request since `now_ms` (not 0). Threads
+    /// past [`THREADS_MAX`] are not watched.
+    pub fn mark_busy(&self, thread: usize, fingerprint: u64, now_ms: u64) {
+        if let Some(mark) = self.threads.get(thread) {
+            mark.fingerprint.store(fingerprint, Relaxed);
+            mark.busy_since_ms.store(now_ms.max(1), Relaxed);
+        }
+    }
+
+    pub fn mark_idle(&self, thread: usize) {
+        if let Some(mark) = self.threads.get(thread) {
+            mark.busy_since_ms.store(0, Relaxed);
+        }
+    }
+
+    /// The threads at work, with what they are at.
+    pub fn busy_threads(&self) -> impl Iterator<Item = BusyThread> + '_ {
+        self.threads.iter().enumerate().filter_map(|(thread, mark)| {
+            let since_ms = mark.busy_since_ms.load(Relaxed);
+            let fingerprint = mark.fingerprint.load(Relaxed);
+            (since_ms != 0).then_some(BusyThread { thread, since_ms, fingerprint })
+        })
+    }
+}
+
+#[repr(C, align(64))]
+struct Table {
+    magic: AtomicU64,
+    layout_version: AtomicU64,
+    slots_max: AtomicU64,
+    started_unix_s: AtomicU64,
+    generation: AtomicU64,
+    reloads: AtomicU64,
+    reloads_refused: AtomicU64,
+    workers_died: AtomicU64,
+    /// One past the highest slot that was ever claimed: readers stop there.
+    slots_used: AtomicU64,
+    gone: Counters,
+    slots: [Slot; SLOTS_MAX],
+}
 
 /// Fixed slots of counters, shared by master and workers.
-pub struct Board {}
+pub struct Board {
+    map: MmapMut,
+}
+
+impl Board {
+    /// Makes a board of zeros; forked children share it. An untouched slot
+    /// costs no memory.
+    ///
+    /// # Errors
+    /// The kernel has no memory file or no room.
+    pub fn new(started_unix_s: u64) -> io::Result<Board> {
+        // A file in memory, not an anonymous mapping: memmap2 makes the latter
+        // private, and a private one is copied by the fork.
+        let file = File::from(crate::sys::create_memory_file("rhumb-board")?);
+        file.set_len(size_of::<Table>() as u64)?;
+        // SAFETY: the file is ours alone and never truncated; every access
+        // goes through the atomics of `Table`.
+        let map = unsafe { MmapMut::map_mut(&file)? };
+        let board = Board { map };
+        let table = board.table();
+        table.magic.store(MAGIC, Relaxed);
+        table.layout_version.store(LAYOUT_VERSION, Relaxed);
+        table.slots_max.store(SLOTS_MAX as u64, Relaxed);
+        table.started_unix_s.store(started_unix_s, Relaxed);
+        Ok(board)
+    }
+
+    fn table(&self) -> &Table {
+        debug_assert!(self.map.len() >= size_of::<Table>());
+        // SAFETY: the mapping is page aligned, as long as a `Table` (set_len in
+        // `new`), lives as long as `self`, and `Table` is atomics throughout,
+        // for which every bit pattern is valid and shared writing is sound.
+        unsafe { &*self.map.as_ptr().cast::<Table>() }
+    }
+
+    /// Panics where `slot` is not below [`SLOTS_MAX`]: slots come from
+    /// [`Board::claim`] only.
+    pub fn slot(&self, slot: usize) -> &Slot {
+        &self.table().slots[slot]
+    }
+
+    /// The slots of workers that are alive, with their numbers.
+    pub fn live_slots(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        let table = self.table();
+        let used = (table.slots_used.load(Relaxed) as usize).min(SLOTS_MAX);
+        table.slots[..used].iter().enumerate().filter(|(_, slot)| slot.state() != State::Free)
+    }
+
+    /// Master: takes a free slot for a worker that is about to be forked;
+    /// `None` when all are taken.
+    pub fn claim(&self, generation: u64, now_ms: u64) -> Option<usize> {
+        let table = self.table();
+        let number = table.slots.iter().position(|slot| slot.state() == State::Free)?;
+        let slot = &table.slots[number];
+        slot.generation.store(generation, Relaxed);
+        slot.tick_ms.store(now_ms, Relaxed);
+        slot.set_state(State::Starting);
+        let used = table.slots_used.load(Relaxed).max(number as u64 + 1);
+        table.slots_used.store(used, Relaxed);
+        Some(number)
+    }
+
+    /// Master: whose slot it is, known after the fork.
+    pub fn set_pid(&self, slot: usize, pid: u32) {
+        self.slot(slot).pid.store(pid, Relaxed);
+    }
+
+    /// Master: the worker is dead; its counters go to the gone, its slot is
+    /// free again.
+    pub fn fold(&self, slot: usize) {
+        let table = self.table();
+        let slot = &table.slots[slot];
+        for (gone, word) in table.gone.words().zip(slot.counters.words()) {
+            gone.fetch_add(word.swap(0, Relaxed), Relaxed);
+        }
+        for mark in &slot.threads {
+            mark.busy_since_ms.store(0, Relaxed);
+            mark.fingerprint.store(0, Relaxed);
+        }
+        slot.connections.store(0, Relaxed);
+        slot.in_flight.store(0, Relaxed);
+        slot.pid.store(0, Relaxed);
+        slot.set_state(State::Free);
+    }
+
+    /// The sum of one number over the gone and the living.
+    pub fn total(&self, read: impl Fn(&Counters) -> u64) -> u64 {
+        let living: u64 = self.live_slots().map(|(_, slot)| read(&slot.counters)).sum();
+        read(&self.table().gone) + living
+    }
+
+    /// Generation that new requests meet.
+    pub fn generation(&self) -> u64 {
+        self.table().generation.load(Relaxed)
+    }
+
+    /// Master: a generation is in effect.
+    pub fn set_generation(&self, generation: u64) {
+        self.table().generation.store(generation, Relaxed);
+    }
+
+    /// Master: a reload was done (`true`) or refused.
+    pub fn count_reload(&self, done: bool) {
+        let table = self.table();
+        let word = if done { &table.reloads } else { &table.reloads_refused };
+        word.fetch_add(1, Relaxed);
+    }
+
+    /// Reloads done and refused.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.table().reloads.load(Relaxed), self.table().reloads_refused.load(Relaxed))
+    }
+
+    /// Master: a worker died that should not have.
+    pub fn count_death(&self) {
+        self.table().workers_died.fetch_add(1, Relaxed);
+    }
+
+    pub fn workers_died(&self) -> u64 {
+        self.table().workers_died.load(Relaxed)
+    }
+
+    /// When the master started, seconds since 1970.
+    pub fn started_unix_s(&self) -> u64 {
+        self.table().started_unix_s.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_do_not_share_cache_lines() {
+        assert_eq!(size_of::<Slot>() % 64, 0);
+        assert_eq!(align_of::<Slot>(), 64);
+        assert_eq!(std::mem::offset_of!(Table, slots) % 64, 0);
+    }
+
+    #[test]
+    fn folding_keeps_totals_and_frees_the_slot() {
+        let board = Board::new(1).expect("board");
+        let first = board.claim(1, 5).expect("slot");
+        let second = board.claim(1, 5).expect("slot");
+        assert_ne!(first, second);
+        board.set_pid(first, 77);
+        let slot = board.slot(first);
+        slot.set_state(State::Serving);
+        slot.set_connections(3);
+        slot.mark_busy(1, 99, 1000);
+        slot.mark_busy(THREADS_MAX, 1, 1);
+        slot.counters.count_request(Service::Wms, 200, 10);
+        slot.counters.count_request(Service::Wms, 404, 1_000_000_000_000);
+        slot.counters.count(Event::BytesSent, 4096);
+        board.slot(second).counters.count(Event::BytesSent, 4);
+        assert_eq!(
+            slot.busy_threads().collect::<Vec<_>>(),
+            [BusyThread { thread: 1, since_ms: 1000, fingerprint: 99 }]
+        );
+
+        let bytes = |counters: &Counters| counters.events(Event::BytesSent);
+        assert_eq!(board.total(bytes), 4100);
+        board.fold(first);
+        assert_eq!(board.total(bytes), 4100);
+        assert_eq!(board.total(|c| c.requests(Service::Wms, 4)), 1);
+        assert_eq!(board.total(|c| c.latency(LATENCY_BUCKETS - 1)), 1);
+        assert_eq!(slot.state(), State::Free);
+        assert_eq!((slot.pid(), slot.connections()), (0, 0));
+        assert_eq!(slot.busy_threads().count(), 0);
+        assert_eq!(board.live_slots().map(|(n, _)| n).collect::<Vec<_>>(), [second]);
+        assert_eq!(board.claim(2, 6), Some(first));
+        assert_eq!(slot.generation(), 2);
+    }
+
+    #[test]
+    fn slots_run_out() {
+        let board = Board::new(1).expect("board");
+        for _ in 0..SLOTS_MAX {
+            assert!(board.claim(1, 1).is_some());
+        }
+        assert_eq!(board.claim(1, 1), None);
+    }
+
+    #[test]
+    fn latency_buckets_are_powers_of_two() {
+        let table = [(0, 0), (64, 0), (65, 1), (128, 1), (129, 2), (64 << 10, 10), (u64::MAX, 23)];
+        for (duration_us, bucket) in table {
+            assert_eq!(latency_bucket(duration_us), bucket, "{duration_us}");
+        }
+    }
+}
