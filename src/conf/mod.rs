@@ -6,6 +6,8 @@ pub mod daemon;
 pub mod files;
 pub mod finding;
 pub mod load;
+pub mod node;
+pub mod scalar;
 pub mod yaml;
 
 pub use conf::Conf;
