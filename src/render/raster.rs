@@ -26,6 +26,17 @@ impl Raster {
         Raster { width, height, opaque: color[3] == 255, pixels }
     }
 
+    /// Whether any pixel is not fully opaque. Looks at the pixels only where
+    /// `opaque` does not settle it.
+    pub fn has_alpha(&self) -> bool {
+        const BLOCK_BYTES: usize = 4 * 1024;
+        !self.opaque
+            && self
+                .pixels
+                .chunks(BLOCK_BYTES)
+                .any(|block| block.as_chunks::<4>().0.iter().fold(255, |all, pixel| all & pixel[3]) != 255)
+    }
+
     /// The pixel at column `x`, row `y`.
     pub fn pixel(&self, x: u32, y: u32) -> Color {
         let at = (y as usize * self.width as usize + x as usize) * 4;
@@ -48,17 +59,45 @@ pub enum Format {
 
 impl Format {
     /// From a MIME type or short name as MapProxy spells them
-    /// (`image/png; mode=24bit`, `png`, `image/vnd.jpeg-png`, `mixed`).
-    pub fn parse(_text: &str) -> Option<Format> {
-        todo!()
+    /// (`image/png; mode=24bit`, `png`, `image/vnd.jpeg-png`, `mixed`): what
+    /// stands between the slash and the semicolon decides, whatever its case.
+    /// Every name that begins with `png` is PNG (`image/png8`).
+    pub fn parse(text: &str) -> Option<Format> {
+        let name = text.split_once('/').map_or(text, |(_, subtype)| subtype);
+        let name = name.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        match name.as_str() {
+            "jpeg" | "jpg" => Some(Format::Jpeg),
+            "gif" => Some(Format::Gif),
+            "tiff" | "tif" => Some(Format::Tiff),
+            "geotiff" => Some(Format::GeoTiff),
+            "webp" => Some(Format::WebP),
+            "mixed" | "vnd.jpeg-png" | "vnd.jpeg-png8" => Some(Format::Mixed),
+            _ if name.starts_with("png") => Some(Format::Png),
+            _ => None,
+        }
     }
     /// `image/png`, …; of `Mixed` `image/vnd.jpeg-png`.
     pub fn mime(self) -> &'static str {
-        todo!()
+        match self {
+            Format::Png => "image/png",
+            Format::Jpeg => "image/jpeg",
+            Format::Gif => "image/gif",
+            Format::Tiff => "image/tiff",
+            Format::GeoTiff => "image/GeoTIFF",
+            Format::WebP => "image/webp",
+            Format::Mixed => "image/vnd.jpeg-png",
+        }
     }
     /// File name extension: `png`, `jpeg`, `gif`, `tiff`, `webp`, `mixed`.
     pub fn extension(self) -> &'static str {
-        todo!()
+        match self {
+            Format::Png => "png",
+            Format::Jpeg => "jpeg",
+            Format::Gif => "gif",
+            Format::Tiff | Format::GeoTiff => "tiff",
+            Format::WebP => "webp",
+            Format::Mixed => "mixed",
+        }
     }
 }
 
@@ -126,6 +165,51 @@ impl ImageOptions {
             jpeg_quality: 90,
             quantizer: Quantizer::FastOctree,
             tiff_compression: TiffCompression::Lzw,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_by_the_names_in_use() {
+        for (text, format) in [
+            ("image/png", Some(Format::Png)),
+            ("image/png; mode=24bit", Some(Format::Png)),
+            ("image/png;mode=8bit", Some(Format::Png)),
+            ("image/png8", Some(Format::Png)),
+            ("PNG", Some(Format::Png)),
+            ("image/jpeg", Some(Format::Jpeg)),
+            ("jpg", Some(Format::Jpeg)),
+            ("image/GeoTIFF", Some(Format::GeoTiff)),
+            ("tiff", Some(Format::Tiff)),
+            ("image/vnd.jpeg-png", Some(Format::Mixed)),
+            ("mixed", Some(Format::Mixed)),
+            ("image/webp", Some(Format::WebP)),
+            ("application/json", None),
+            ("", None),
+            ("image/", None),
+        ] {
+            assert_eq!(Format::parse(text), format, "{text}");
+        }
+        for format in [Format::Png, Format::Jpeg, Format::Gif, Format::Tiff, Format::WebP, Format::Mixed] {
+            assert_eq!(Format::parse(format.mime()), Some(format));
+            assert_eq!(Format::parse(format.extension()), Some(format));
+        }
+        assert_eq!(Format::parse(Format::GeoTiff.mime()), Some(Format::GeoTiff));
+    }
+
+    #[test]
+    fn alpha_is_seen_wherever_it_is() {
+        let mut raster = Raster::filled(300, 20, [1, 2, 3, 255]);
+        raster.opaque = false;
+        assert!(!raster.has_alpha());
+        for at in [0, 1023, 1024, 5999] {
+            let mut holed = raster.clone();
+            holed.pixels[at * 4 + 3] = 254;
+            assert!(holed.has_alpha());
         }
     }
 }

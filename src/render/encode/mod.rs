@@ -1,13 +1,31 @@
 //! Pixels to bytes, one file for each format.
 
-use super::raster::{Format, ImageOptions, Raster};
+mod gif;
+mod jpeg;
+mod png;
+mod tiff;
+pub(super) mod webp;
+
+use std::borrow::Cow;
+
+use super::raster::{Color, ColorMode, Format, ImageOptions, Raster};
 use crate::geo::Extent;
+
+/// Larger images are refused: lengths in PNG and TIFF have 32 bits, and sums
+/// over an image are kept in 32 bits.
+const PIXELS_MAX: u64 = 1 << 28;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {format}: {reason}")]
 pub struct EncodeError {
     pub format: &'static str,
     pub reason: String,
+}
+
+impl EncodeError {
+    fn new(format: &'static str, reason: impl ToString) -> EncodeError {
+        EncodeError { format, reason: reason.to_string() }
+    }
 }
 
 /// A finished image file.
@@ -27,10 +45,78 @@ pub struct GeoTag {
     pub geographic: bool,
 }
 
-pub fn encode(
-    _raster: &Raster,
-    _options: &ImageOptions,
-    _geo: Option<&GeoTag>,
-) -> Result<Encoded, EncodeError> {
-    todo!()
+/// Writes a raster as the options say.
+///
+/// - `transparent: false`, mode `RGB`, and JPEG lay the image on the
+///   background colour first.
+/// - PNG has a palette where `colors` > 0 or the mode is `P`, unless the mode
+///   asks for `RGB` or `RGBA`; an image of one colour has a palette even then.
+///   Otherwise it has 24 or 32 bits, whichever the pixels need, or 8 bits where
+///   all are grey and no mode is asked for. Mode `I` is grey.
+/// - `Mixed` becomes PNG if any pixel is transparent, JPEG otherwise.
+/// - WebP is lossless where `colors` > 0 or the mode is `P` (there is no
+///   palette to choose, the file finds its own), else lossy with `jpeg_quality`.
+/// - `geo` is written into GeoTIFF, and ignored elsewhere.
+pub fn encode(raster: &Raster, options: &ImageOptions, geo: Option<&GeoTag>) -> Result<Encoded, EncodeError> {
+    let format = match options.format {
+        Format::Mixed if keeps_alpha(raster, options) => Format::Png,
+        Format::Mixed => Format::Jpeg,
+        format => format,
+    };
+    check_size(raster)?;
+    let bytes = match format {
+        Format::Png | Format::Mixed => png::encode(raster, options),
+        Format::Jpeg => jpeg::encode(&flattened(raster, options.background), options.jpeg_quality),
+        Format::Gif => gif::encode(raster, options),
+        Format::Tiff => tiff::encode(raster, options, None),
+        Format::GeoTiff => tiff::encode(raster, options, geo),
+        Format::WebP => webp::encode(raster, options),
+    }?;
+    Ok(Encoded { bytes, format })
 }
+
+fn check_size(raster: &Raster) -> Result<(), EncodeError> {
+    let pixels = u64::from(raster.width) * u64::from(raster.height);
+    if pixels == 0 || pixels > PIXELS_MAX || raster.pixels.len() as u64 != pixels * 4 {
+        let reason = format!("size {}×{}, {} bytes", raster.width, raster.height, raster.pixels.len());
+        return Err(EncodeError::new("image", reason));
+    }
+    Ok(())
+}
+
+/// Whether the file will have transparent pixels.
+fn keeps_alpha(raster: &Raster, options: &ImageOptions) -> bool {
+    options.transparent != Some(false) && options.mode != Some(ColorMode::Rgb) && raster.has_alpha()
+}
+
+/// The raster as it may be written: without alpha where none is allowed.
+fn prepared<'a>(raster: &'a Raster, options: &ImageOptions) -> Cow<'a, Raster> {
+    if keeps_alpha(raster, options) { Cow::Borrowed(raster) } else { flattened(raster, options.background) }
+}
+
+/// The raster laid on a ground; the ground's own alpha does not count.
+fn flattened(raster: &Raster, ground: Color) -> Cow<'_, Raster> {
+    if !raster.has_alpha() {
+        return Cow::Borrowed(raster);
+    }
+    let mut pixels = vec![0; raster.pixels.len()];
+    for (to, from) in pixels.as_chunks_mut::<4>().0.iter_mut().zip(raster.pixels.as_chunks::<4>().0) {
+        let alpha = u32::from(from[3]);
+        let lay = |upper: u8, lower: u8| {
+            ((u32::from(upper) * alpha + u32::from(lower) * (255 - alpha) + 127) / 255) as u8
+        };
+        *to = [lay(from[0], ground[0]), lay(from[1], ground[1]), lay(from[2], ground[2]), 255];
+    }
+    Cow::Owned(Raster { width: raster.width, height: raster.height, opaque: true, pixels })
+}
+
+/// The one colour of an image that has only one; looks no further than the
+/// first difference.
+fn only_color(raster: &Raster) -> Option<Color> {
+    let pixels = &raster.pixels;
+    let color = *pixels.first_chunk::<4>()?;
+    (pixels[4..] == pixels[..pixels.len() - 4]).then_some(color)
+}
+
+#[cfg(test)]
+mod tests;
