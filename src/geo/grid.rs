@@ -471,10 +471,9 @@ fn level_size(extent: &Extent, resolution: f64, tile_size: (u32, u32)) -> (i64, 
 /// Division rounded down, by way of the remainder: the true quotient's floor,
 /// where rounding the quotient first could step over a whole number.
 fn floor_divide(a: f64, b: f64) -> f64 {
-    let mut remainder = a % b;
+    let remainder = a % b;
     let mut quotient = (a - remainder) / b;
     if remainder != 0.0 && (b < 0.0) != (remainder < 0.0) {
-        remainder += b;
         quotient -= 1.0;
     }
     let floor = quotient.floor();

@@ -85,6 +85,18 @@ impl Srs {
         found
     }
 
+    /// A plane in metres (degrees for EPSG:4326) under any code, so that tests of
+    /// grids need no libproj. It has no transformations.
+    #[cfg(test)]
+    pub(super) fn plane(code: &str) -> Srs {
+        define(code).unwrap_or_else(|_| {
+            let traits =
+                Traits { geographic: false, north_first: false, meters_per_unit: 1.0, area_of_use: None };
+            let (code, key) = (code.to_string(), code.to_string());
+            Srs(Arc::new(Definition { code, kind: Kind::Other, key, traits }))
+        })
+    }
+
     /// The code as written in the configuration or the request, in upper case;
     /// URNs and URLs are given as `AUTHORITY:CODE`.
     pub fn code(&self) -> &str {
