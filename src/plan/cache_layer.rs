@@ -1,1 +1,221 @@
-//! A cache as a layer: level choice, tiles under a map, drawing from them.
+//! A cache as a layer: level choice, the tiles under a map, drawing from them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
+use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
+use crate::render::{Mosaic, mask, warp};
+
+/// What a cache layer is made of.
+pub struct CacheLayerOptions {
+    pub cache: Arc<TileCache>,
+    /// The area of its sources; `None`: that of the grid.
+    pub extent: Option<(Extent, Srs)>,
+    pub res_range: Option<ResRange>,
+    /// From this many tiles on a request is refused; 0: no limit but [`TILES_MAX`].
+    pub max_tile_limit: u64,
+    /// The cache serves another cache of a compatible grid: tiles are copied.
+    pub tiled_only: bool,
+    pub opacity: Option<f32>,
+}
+
+/// Tiles of one request at most, whatever `max_tile_limit` says: bounds memory.
+pub const TILES_MAX: usize = 10_000;
+
+/// A cache that is drawn.
+pub struct CacheLayer {
+    options: CacheLayerOptions,
+}
+
+impl CacheLayer {
+    pub fn new(options: CacheLayerOptions) -> CacheLayer {
+        CacheLayer { options }
+    }
+
+    pub fn cache(&self) -> &Arc<TileCache> {
+        &self.options.cache
+    }
+
+    fn world(&self) -> (Extent, Srs) {
+        let grid = self.options.cache.grid();
+        self.options.extent.clone().unwrap_or_else(|| (grid.extent, grid.srs.clone()))
+    }
+
+    /// The tiles under the query, within the limits.
+    fn affected(&self, query: &MapQuery) -> Result<Option<Affected>, PlanError> {
+        let grid = self.options.cache.grid();
+        let affected = match grid.affected(&query.extent, query.size, &query.srs, TILES_MAX) {
+            Ok(affected) => affected,
+            Err(GridError::NoTiles) => return Ok(None),
+            Err(error) => return Err(PlanError::NotOneTile(error.to_string())),
+        };
+        let count = u64::from(affected.columns) * u64::from(affected.rows);
+        let limit = match self.options.max_tile_limit {
+            0 => TILES_MAX as u64,
+            limit => limit.min(TILES_MAX as u64),
+        };
+        if count >= limit {
+            return Err(PlanError::TooManyTiles { count, limit });
+        }
+        Ok(Some(affected))
+    }
+
+    /// Exactly one tile, as it lies.
+    fn draw_one_tile(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+        let cache = &self.options.cache;
+        let grid = cache.grid();
+        let refuse = |reason: String| Err(PlanError::NotOneTile(reason));
+        if !self.options.tiled_only && query.format != cache.format() {
+            return refuse(format!("invalid tile format, use {}", cache.format().mime()));
+        }
+        if query.size != grid.tile_size {
+            return refuse(format!("invalid tile size (use {}x{})", grid.tile_size.0, grid.tile_size.1));
+        }
+        let Some(affected) = self.affected(query)? else { return Ok(Drawn::BLANK) };
+        if affected.columns * affected.rows != 1 {
+            return refuse("not a single tile".into());
+        }
+        if !aligns(&query.extent, &affected.extent, query.size) {
+            return refuse("query does not align to tile boundaries".into());
+        }
+        let Some(coord) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };
+        let dimensions = path_of(&query.dimensions);
+        let tile = cache.tiles(&[coord], dimensions.as_ref(), turn)?.pop().flatten();
+        Ok(match tile {
+            None => Drawn::BLANK,
+            Some(tile) => Drawn {
+                picture: Picture::Encoded { bytes: tile.bytes, format: tile.format, pixels: None },
+                cacheable: tile.cacheable,
+                authorize_stale: false,
+            },
+        })
+    }
+
+    fn draw_map(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+        let cache = &self.options.cache;
+        let grid = cache.grid();
+        let Some(part) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
+        let Some(affected) = self.affected(&part)? else { return Ok(Drawn::BLANK) };
+        let dimensions = path_of(&query.dimensions);
+        let loaded = cache.rasters(&affected.tiles, dimensions.as_ref(), turn)?;
+        if loaded.iter().all(|(raster, _)| raster.is_none()) {
+            return Ok(Drawn::BLANK);
+        }
+        let cacheable = loaded.iter().all(|(_, cacheable)| *cacheable);
+        let image = cache.image();
+        let background = if self.is_transparent() { [255, 255, 255, 0] } else { image.background };
+        let mosaic = Mosaic {
+            tile_size: grid.tile_size,
+            columns: affected.columns,
+            rows: affected.rows,
+            tiles: loaded.into_iter().map(|(raster, _)| raster).collect(),
+            background,
+        };
+        let target = warp::Target { extent: query.extent, size: query.size, srs: query.srs.clone() };
+        let mut raster = warp::draw(&mosaic, &affected.extent, &grid.srs, &target, image.resampling);
+        if let Some(limit) = self.limit_in(query) {
+            mask::clip(&mut raster, &query.extent, &query.srs, &limit);
+        }
+        Ok(Drawn { cacheable, ..Drawn::pixels(raster) })
+    }
+
+    /// The query cut to this layer's area, at the same resolution; `None`
+    /// when they do not meet.
+    fn covered_part(&self, query: &MapQuery) -> Option<MapQuery> {
+        let (extent, srs) = self.world();
+        let there = query.srs.transform_extent(&srs, &query.extent)?;
+        if extent.contains(&there) {
+            return Some(query.clone());
+        }
+        if !extent.intersects(&there) {
+            return None;
+        }
+        let here = srs.transform_extent(&query.srs, &extent)?;
+        let part = here.intersection(&query.extent)?;
+        let pixels = |length: f64, whole: f64, count: u32| {
+            ((length / whole * f64::from(count)).round() as u32).clamp(1, count)
+        };
+        let size = (
+            pixels(part.width(), query.extent.width(), query.size.0),
+            pixels(part.height(), query.extent.height(), query.size.1),
+        );
+        Some(MapQuery { extent: part, size, ..query.clone() })
+    }
+
+    /// The rectangle in the query's system beyond which nothing may be drawn
+    /// though tiles reach there.
+    fn limit_in(&self, query: &MapQuery) -> Option<Coverage> {
+        let (extent, srs) = self.options.extent.clone()?;
+        let here = srs.transform_extent(&query.srs, &extent)?;
+        (!here.contains(&query.extent)).then(|| Coverage::from_extent(query.srs.clone(), here, true))
+    }
+}
+
+impl MapLayer for CacheLayer {
+    fn draw(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+        if let Some(range) = self.res_range()
+            && !range.contains(&query.extent, query.size, &query.srs)
+        {
+            return Ok(Drawn::BLANK);
+        }
+        if query.tiled_only || self.options.tiled_only {
+            self.draw_one_tile(query, turn)
+        } else {
+            self.draw_map(query, turn)
+        }
+    }
+
+    /// Never certain: tiles may be missing or outside.
+    fn is_opaque(&self, _query: &MapQuery) -> bool {
+        false
+    }
+
+    fn is_transparent(&self) -> bool {
+        let image = self.options.cache.image();
+        image.transparent.unwrap_or(image.format == crate::render::Format::Mixed)
+    }
+
+    fn opacity(&self) -> Option<f32> {
+        self.options.opacity
+    }
+
+    fn res_range(&self) -> Option<ResRange> {
+        self.options.res_range
+    }
+
+    fn coverage(&self) -> Option<&Coverage> {
+        None
+    }
+
+    fn extent(&self) -> Option<(Extent, Srs)> {
+        Some(self.world())
+    }
+
+    fn supports_meta_tiles(&self) -> bool {
+        !self.options.tiled_only
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Whether two extents agree within a tenth of a pixel.
+fn aligns(a: &Extent, b: &Extent, size: (u32, u32)) -> bool {
+    let x_delta = (a.width() / f64::from(size.0) / 10.0).abs();
+    let y_delta = (a.height() / f64::from(size.1) / 10.0).abs();
+    (a.min_x - b.min_x).abs() <= x_delta
+        && (a.max_x - b.max_x).abs() <= x_delta
+        && (a.min_y - b.min_y).abs() <= y_delta
+        && (a.max_y - b.max_y).abs() <= y_delta
+}
+
+/// The part of a tile's address that its dimension values make.
+fn path_of(dimensions: &[(String, String)]) -> Option<Arc<str>> {
+    if dimensions.is_empty() {
+        return None;
+    }
+    let parts: Vec<String> = dimensions.iter().map(|(name, value)| format!("{name}-{value}")).collect();
+    Some(parts.join("/").into())
+}

@@ -1,10 +1,13 @@
 //! Layers merged into one encoded map.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::{MapLayer, MapQuery, PlanError, Turn};
-use crate::render::{Encoded, ImageOptions};
+use super::create::lay_over;
+use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, Turn};
+use crate::geo::Coverage;
+use crate::render::decor::{self, Placement, TextStyle};
+use crate::render::encode::GeoTag;
+use crate::render::{self, DecodeLimits, Encoded, Format, ImageOptions, Raster};
 
 /// What to do when one of several layers fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -19,26 +22,202 @@ pub enum OnSourceErrors {
 pub struct ComposeOptions {
     pub image: ImageOptions,
     pub on_source_errors: OnSourceErrors,
+    /// What a client reads when a layer fails and `hide_error_details` is on.
+    pub hide_error_details: bool,
     /// Text lower right on the finished map.
     pub attribution: Option<String>,
     /// Layers drawn side by side (`concurrent_layer_renderer`).
     pub concurrent_layers: usize,
+    /// The whole map is clipped to this (authorisation).
+    pub limit: Option<Coverage>,
+    pub decode_limits: DecodeLimits,
 }
 
 #[derive(Debug)]
 pub struct Composed {
     pub image: Encoded,
     pub cacheable: bool,
-    pub modified: Option<SystemTime>,
 }
 
 /// Draws `layers` bottom to top: hides what an opaque one covers, combines
 /// adjacent requests, merges, decorates, encodes.
+///
+/// # Errors
+/// The first failure of a layer where `on_source_errors` says raise or every
+/// layer fails; otherwise failures are painted on the map.
 pub fn compose(
-    _layers: &[Arc<dyn MapLayer>],
-    _query: &MapQuery,
-    _options: &ComposeOptions,
-    _turn: &Turn,
+    layers: &[Arc<dyn MapLayer>],
+    query: &MapQuery,
+    options: &ComposeOptions,
+    turn: &Turn,
 ) -> Result<Composed, PlanError> {
-    todo!()
+    let layers = combine(visible(layers, query), query);
+    let mut drawn: Vec<(Arc<dyn MapLayer>, Drawn)> = Vec::with_capacity(layers.len());
+    let mut errors: Vec<PlanError> = Vec::new();
+    for (layer, result) in layers.iter().zip(draw_all(&layers, query, options, turn)) {
+        match result {
+            Ok(picture) => drawn.push((Arc::clone(layer), picture)),
+            Err(error) if options.on_source_errors == OnSourceErrors::Notify && is_partial(&error) => {
+                crate::log::warn(&format!("layer left out of a map: {error}"));
+                errors.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if drawn.is_empty()
+        && let Some(error) = errors.first()
+    {
+        return Err(error.clone());
+    }
+    let cacheable = errors.is_empty() && drawn.iter().all(|(_, d)| d.cacheable);
+    drawn.retain(|(_, d)| !d.is_blank());
+    if errors.is_empty()
+        && let Some(image) = pass_through(&drawn, query, options)
+    {
+        return Ok(Composed { image, cacheable });
+    }
+    let mut canvas = merge(&drawn, query, options)?;
+    if !errors.is_empty() {
+        paint_errors(&mut canvas, &errors, options);
+    }
+    if let Some(text) = options.attribution.as_ref().filter(|_| !query.tiled_only) {
+        paint_attribution(&mut canvas, text);
+    }
+    if let Some(limit) = &options.limit {
+        render::mask::clip(&mut canvas, &query.extent, &query.srs, limit);
+        lay_on_ground(&mut canvas, query, options);
+    }
+    Ok(Composed { image: encode(&canvas, query, options)?, cacheable })
+}
+
+/// Encodes a finished map; a GeoTIFF gets its place.
+fn encode(canvas: &Raster, query: &MapQuery, options: &ComposeOptions) -> Result<Encoded, PlanError> {
+    let tag = (options.image.format == Format::GeoTiff).then(|| GeoTag {
+        extent: query.extent,
+        epsg: query.srs.code().strip_prefix("EPSG:").and_then(|n| n.parse().ok()),
+        geographic: query.srs.is_geographic(),
+    });
+    render::encode(canvas, &options.image, tag.as_ref())
+        .map_err(|error| PlanError::Image { origin: "map".into(), reason: error.to_string() })
+}
+
+/// The layers from the uppermost one that hides all below it.
+fn visible(layers: &[Arc<dyn MapLayer>], query: &MapQuery) -> Vec<Arc<dyn MapLayer>> {
+    let from = layers.iter().rposition(|layer| layer.is_opaque(query)).unwrap_or(0);
+    layers[from..].to_vec()
+}
+
+/// Adjacent layers that one request can bring, combined.
+fn combine(layers: Vec<Arc<dyn MapLayer>>, query: &MapQuery) -> Vec<Arc<dyn MapLayer>> {
+    let mut combined: Vec<Arc<dyn MapLayer>> = Vec::with_capacity(layers.len());
+    for layer in layers {
+        match combined.last().and_then(|below| below.combine(layer.as_ref(), query)) {
+            Some(both) => *combined.last_mut().expect("a layer below") = both,
+            None => combined.push(layer),
+        }
+    }
+    combined
+}
+
+type DrawResults = Vec<Result<Drawn, PlanError>>;
+
+fn draw_all(
+    layers: &[Arc<dyn MapLayer>],
+    query: &MapQuery,
+    options: &ComposeOptions,
+    turn: &Turn,
+) -> DrawResults {
+    super::create::side_by_side(layers, options.concurrent_layers, turn, |layer, turn| {
+        Ok(layer.draw(query, turn))
+    })
+    .unwrap_or_default()
+}
+
+/// Whether a failure may be painted on the map instead of failing it.
+fn is_partial(error: &PlanError) -> bool {
+    matches!(
+        error,
+        PlanError::Source(_) | PlanError::Image { .. } | PlanError::Timeout { .. } | PlanError::Cache(_)
+    )
+}
+
+/// The only picture as it is, where nothing has to be done to it.
+fn pass_through(
+    drawn: &[(Arc<dyn MapLayer>, Drawn)],
+    query: &MapQuery,
+    options: &ComposeOptions,
+) -> Option<Encoded> {
+    let [(layer, Drawn { picture: Picture::Encoded { bytes, format, .. }, .. })] = drawn else { return None };
+    let untouched = (!layer.is_transparent() || query.transparent)
+        && layer.coverage().is_none_or(|c| !c.clip)
+        && (options.attribution.is_none() || query.tiled_only)
+        && options.limit.is_none()
+        && (*format == options.image.format || query.tiled_only);
+    untouched.then(|| Encoded { bytes: bytes.to_vec(), format: *format })
+}
+
+fn merge(
+    drawn: &[(Arc<dyn MapLayer>, Drawn)],
+    query: &MapQuery,
+    options: &ComposeOptions,
+) -> Result<Raster, PlanError> {
+    let (width, height) = query.size;
+    // One layer over nothing needs no canvas.
+    if let [(layer, only)] = drawn
+        && layer.opacity().is_none()
+        && layer.coverage().is_none_or(|c| !c.clip)
+        && let Some(raster) = only.raster(&options.decode_limits)?
+        && (raster.width, raster.height) == query.size
+    {
+        let mut raster = Arc::unwrap_or_clone(raster);
+        lay_on_ground(&mut raster, query, options);
+        return Ok(raster);
+    }
+    let [red, green, blue, _] = options.image.background;
+    let mut canvas = Raster::filled(width, height, [red, green, blue, if query.transparent { 0 } else { 255 }]);
+    for (layer, picture) in drawn {
+        let Some(raster) = picture.raster(&options.decode_limits)? else { continue };
+        lay_over(&mut canvas, &raster, layer.as_ref(), query.extent, &query.srs);
+    }
+    Ok(canvas)
+}
+
+/// Puts the background under a map that may not be transparent.
+fn lay_on_ground(raster: &mut Raster, query: &MapQuery, options: &ComposeOptions) {
+    if !query.transparent && !raster.opaque {
+        let [red, green, blue, _] = options.image.background;
+        render::merge::flatten(raster, [red, green, blue, 255]);
+    }
+}
+
+fn paint_errors(canvas: &mut Raster, errors: &[PlanError], options: &ComposeOptions) {
+    let mut lines: Vec<String> = errors.iter().map(|e| error_text(e, options.hide_error_details)).collect();
+    lines.dedup();
+    let style = TextStyle {
+        size_px: 12.0,
+        color: [0, 0, 0, 255],
+        ground: Some([255, 255, 255, 255]),
+        placement: Placement::UpperLeft,
+    };
+    decor::draw_text(canvas, &lines.join("\n"), &style);
+}
+
+fn paint_attribution(canvas: &mut Raster, text: &str) {
+    let style = TextStyle {
+        size_px: 10.0,
+        color: [0, 0, 0, 255],
+        ground: Some([255, 255, 255, 120]),
+        placement: Placement::LowerRight,
+    };
+    decor::draw_text(canvas, text, &style);
+}
+
+/// What a client may read of a failure.
+pub fn error_text(error: &PlanError, hide_details: bool) -> String {
+    match error {
+        PlanError::Source(_) | PlanError::Image { .. } | PlanError::Cache(_) if hide_details => {
+            "unable to retrieve the map from its source".to_owned()
+        }
+        other => other.to_string(),
+    }
 }

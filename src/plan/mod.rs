@@ -6,8 +6,12 @@
 pub mod cache_layer;
 pub mod compose;
 pub mod create;
+pub mod flight;
+pub mod fresh;
 pub mod memory;
+pub mod picture;
 pub mod source_layer;
+pub mod srs_choice;
 pub mod tile_cache;
 pub mod turn;
 
@@ -17,13 +21,18 @@ use std::time::SystemTime;
 
 use crate::cache::CacheError;
 use crate::geo::{Coverage, Extent, Srs};
-use crate::render::{Format, Raster};
+use crate::render::Format;
 use crate::source::SourceError;
 
 pub use crate::cache::TileAddress;
-pub use compose::{Composed, ComposeOptions, compose};
+pub use cache_layer::{CacheLayer, CacheLayerOptions};
+pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose};
+pub use fresh::FreshRule;
 pub use memory::TileMemory;
-pub use tile_cache::TileCache;
+pub use picture::{Drawn, Picture};
+pub use source_layer::{DebugLayer, EmptyLayer, TileLayer, WmsLayer, WmsLayerOptions};
+pub use srs_choice::SupportedSrs;
+pub use tile_cache::{TileCache, TileCacheOptions};
 pub use turn::{Gate, Turn};
 
 /// A map that is wanted.
@@ -41,6 +50,9 @@ pub struct MapQuery {
     /// All parameters of the client's request, for sources that forward some:
     /// lower-case name, value.
     pub parameters: Vec<(String, String)>,
+    /// The MIME type as written where it says more than `format`
+    /// (`image/png; mode=24bit`), for the request to an upstream.
+    pub mime: Option<Arc<str>>,
 }
 
 impl MapQuery {
@@ -68,31 +80,37 @@ pub enum PlanError {
     Timeout { ms: u64 },
 }
 
-/// What drawing a layer brought.
-#[derive(Clone, Debug)]
-pub enum Picture {
-    /// Nothing to see here: outside the coverage or the resolution range.
-    Blank,
-    Pixels(Arc<Raster>),
-    /// An encoded tile exactly as the query asks for it; decode it only when needed.
-    Encoded { bytes: Arc<[u8]>, format: Format },
-}
-
-#[derive(Clone, Debug)]
-pub struct Drawn {
-    pub picture: Picture,
-    /// False when `on_error` or a partial failure forbids keeping it.
-    pub cacheable: bool,
-    /// When the oldest tile in it was stored, if it is made of stored tiles.
-    pub modified: Option<SystemTime>,
-}
-
-/// The resolutions at which something is shown: map units are metres per
-/// pixel; `coarsest` excluded, `finest` included as in MapProxy.
+/// The resolutions at which something is shown, in metres per pixel.
+/// Source of the rule: mapproxy-features.md §5.1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResRange {
+    /// From this resolution on nothing is shown (`min_res`, excluded).
     pub coarsest: Option<f64>,
+    /// Finer than this nothing is shown (`max_res`, included).
     pub finest: Option<f64>,
+}
+
+impl ResRange {
+    /// Whether a map of `size` pixels over `extent` lies in the range, in both directions.
+    pub fn contains(&self, extent: &Extent, size: (u32, u32), srs: &Srs) -> bool {
+        let unit_m = if srs.is_geographic() { srs.meters_per_unit() } else { 1.0 };
+        let x = extent.width() * unit_m / f64::from(size.0.max(1));
+        let y = extent.height() * unit_m / f64::from(size.1.max(1));
+        // The small surplus keeps a map at just the configured resolution out
+        // in spite of rounding, as MapProxy does.
+        let too_coarse = self.coarsest.is_some_and(|c| c + 1e-6 <= x.max(y));
+        let too_fine = self.finest.is_some_and(|f| f > x.min(y));
+        !too_coarse && !too_fine
+    }
+
+    /// The range in which either of two is shown; no range means all.
+    pub fn union(a: Option<ResRange>, b: Option<ResRange>) -> Option<ResRange> {
+        let (a, b) = (a?, b?);
+        Some(ResRange {
+            coarsest: a.coarsest.zip(b.coarsest).map(|(a, b)| a.max(b)),
+            finest: a.finest.zip(b.finest).map(|(a, b)| a.min(b)),
+        })
+    }
 }
 
 /// Something that can be drawn: a cache, a source, a debug picture.
@@ -100,11 +118,21 @@ pub trait MapLayer: Send + Sync {
     /// Draws the query; `Err` only for failures, a blank picture otherwise.
     fn draw(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError>;
     /// Whether it certainly hides what lies below.
-    fn is_opaque(&self) -> bool;
+    fn is_opaque(&self, query: &MapQuery) -> bool;
+    /// Whether its pixels may be transparent by configuration.
+    fn is_transparent(&self) -> bool;
+    /// 0.0–1.0, where configured.
+    fn opacity(&self) -> Option<f32> {
+        None
+    }
     fn res_range(&self) -> Option<ResRange>;
     fn coverage(&self) -> Option<&Coverage>;
-    /// The area for capabilities documents.
-    fn extent(&self) -> (Extent, Srs);
+    /// The area for capabilities documents; `None`: the whole world.
+    fn extent(&self) -> Option<(Extent, Srs)>;
+    /// Whether it can draw more than single tiles of one grid.
+    fn supports_meta_tiles(&self) -> bool {
+        true
+    }
     /// Whether that extent is only the whole world for want of a better one
     /// (a source without coverage): it gives way when extents are merged.
     fn extent_is_default(&self) -> bool {
@@ -137,4 +165,6 @@ pub struct Tile {
     pub cacheable: bool,
     /// Whether it came from the store as it was, and not from a source just now.
     pub from_store: bool,
+    /// Which stored state it is, where it was read from a store.
+    pub identity: Option<crate::cache::TileIdentity>,
 }

@@ -1,1 +1,423 @@
-//! A source as a layer: system and format chosen, answer decoded, warped, clipped.
+//! A source as a layer: system and format chosen, answer decoded, warped,
+//! made transparent, put in its place.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, SupportedSrs, Turn};
+use crate::geo::{Coverage, Extent, Srs};
+use crate::render::decor::{self, Placement, TextStyle};
+use crate::render::{self, Color, DecodeLimits, Kernel, Mosaic, Raster, warp};
+use crate::source::{Answer, MapRequest, TileSource, WmsSource};
+
+/// What a WMS layer is made of.
+#[derive(Clone)]
+pub struct WmsLayerOptions {
+    pub source: Arc<WmsSource>,
+    /// Empty: every system is asked for as it comes.
+    pub supported_srs: SupportedSrs,
+    /// MIME types; empty: any.
+    pub supported_formats: Vec<String>,
+    /// `image.format` of the source: asked for in place of the query's.
+    pub format: Option<String>,
+    pub transparent: bool,
+    pub transparent_color: Option<(Color, u8)>,
+    pub opacity: Option<f32>,
+    pub coverage: Option<Coverage>,
+    pub res_range: Option<ResRange>,
+    /// Names of client parameters that go upstream, lower case.
+    pub forward_parameters: Vec<String>,
+    pub resampling: Kernel,
+    pub decode_limits: DecodeLimits,
+}
+
+/// A WMS that is drawn.
+pub struct WmsLayer {
+    options: WmsLayerOptions,
+}
+
+impl WmsLayer {
+    pub fn new(options: WmsLayerOptions) -> WmsLayer {
+        WmsLayer { options }
+    }
+
+    pub fn source(&self) -> &Arc<WmsSource> {
+        &self.options.source
+    }
+
+    /// The MIME type to ask for.
+    fn format(&self, query: &MapQuery) -> String {
+        let options = &self.options;
+        let wanted = options
+            .format
+            .clone()
+            .or_else(|| query.mime.as_deref().map(str::to_owned))
+            .unwrap_or_else(|| query.format.mime().to_owned());
+        match options.supported_formats.as_slice() {
+            [] => wanted,
+            list if list.contains(&wanted) => wanted,
+            list => list[0].clone(),
+        }
+    }
+
+    fn forwarded(&self, query: &MapQuery) -> Vec<(String, String)> {
+        query
+            .parameters
+            .iter()
+            .chain(&query.dimensions)
+            .filter(|(name, _)| self.options.forward_parameters.iter().any(|f| f.eq_ignore_ascii_case(name)))
+            .cloned()
+            .collect()
+    }
+
+    fn ask(&self, query: &MapQuery, extent: Extent, size: (u32, u32), srs: &Srs, turn: &Turn) -> Result<Answer, PlanError> {
+        let request = MapRequest {
+            extent,
+            size,
+            srs: srs.clone(),
+            format: self.format(query),
+            parameters: self.forwarded(query),
+        };
+        turn.wait(|| self.options.source.fetch(&request)).map_err(PlanError::Source)
+    }
+
+    /// The map in a system that the source speaks, at the size of the query.
+    fn draw_in(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, PlanError> {
+        let Some((coverage_extent, coverage_srs)) = self.extent() else {
+            return self.finish(self.ask(query, query.extent, query.size, srs, turn)?, query.size);
+        };
+        let Some(limit) = coverage_srs.transform_extent(srs, &coverage_extent) else {
+            return Ok(Drawn::BLANK);
+        };
+        if limit.contains(&query.extent) {
+            return self.finish(self.ask(query, query.extent, query.size, srs, turn)?, query.size);
+        }
+        let Some(part) = place_within(&query.extent, query.size, &limit) else { return Ok(Drawn::BLANK) };
+        let answer = self.ask(query, part.extent, part.size, srs, turn)?;
+        let drawn = self.finish(answer, part.size)?;
+        let Some(piece) = drawn.raster(&self.options.decode_limits)? else { return Ok(drawn) };
+        let mut whole = Raster::filled(query.size.0, query.size.1, [255, 255, 255, 0]);
+        render::merge::over(&mut whole, &piece, part.offset, None);
+        Ok(Drawn { picture: Picture::Pixels(Arc::new(whole)), ..drawn })
+    }
+
+    /// The map asked for in another system and warped.
+    fn draw_warped(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, PlanError> {
+        let Some(extent) = query.srs.transform_extent(srs, &query.extent).filter(Extent::is_valid) else {
+            return Ok(Drawn::BLANK);
+        };
+        let size = size_for(&extent, query.size);
+        let there = MapQuery { extent, size, srs: srs.clone(), ..query.clone() };
+        let drawn = self.draw_in(&there, srs, turn)?;
+        let Some(raster) = drawn.raster(&self.options.decode_limits)? else { return Ok(drawn) };
+        let target = warp::Target { extent: query.extent, size: query.size, srs: query.srs.clone() };
+        let warped = warp::draw(&Mosaic::single(raster), &extent, srs, &target, self.options.resampling);
+        Ok(Drawn { picture: Picture::Pixels(Arc::new(warped)), ..drawn })
+    }
+
+    /// Decodes the answer, which is thereby known to be whole, and checks its size.
+    fn finish(&self, answer: Answer, size: (u32, u32)) -> Result<Drawn, PlanError> {
+        finish(answer, size, &self.options.source.name, &self.options.decode_limits)
+    }
+}
+
+impl MapLayer for WmsLayer {
+    fn draw(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+        let options = &self.options;
+        if is_elsewhere(options.res_range, options.coverage.as_ref(), query) {
+            return Ok(Drawn::BLANK);
+        }
+        let supported = &options.supported_srs;
+        let drawn = if supported.list.is_empty() {
+            self.draw_in(query, &query.srs, turn)?
+        } else if let Some(srs) = supported.same(&query.srs) {
+            self.draw_in(query, srs, turn)?
+        } else {
+            let srs = supported.best(&query.srs).unwrap_or(&query.srs);
+            self.draw_warped(query, srs, turn)?
+        };
+        let Some((color, tolerance)) = options.transparent_color else { return Ok(drawn) };
+        let Some(raster) = drawn.raster(&options.decode_limits)? else { return Ok(drawn) };
+        let mut raster = Raster::clone(&raster);
+        render::merge::make_transparent(&mut raster, color, tolerance);
+        Ok(Drawn { picture: Picture::Pixels(Arc::new(raster)), ..drawn })
+    }
+
+    fn is_opaque(&self, query: &MapQuery) -> bool {
+        let options = &self.options;
+        let shown = options.res_range.is_none_or(|r| r.contains(&query.extent, query.size, &query.srs));
+        shown
+            && !self.is_transparent()
+            && options.opacity.is_none_or(|o| o <= 0.0 || o >= 0.99)
+            && options.coverage.as_ref().is_none_or(|c| c.contains(&query.extent, &query.srs))
+    }
+
+    fn is_transparent(&self) -> bool {
+        self.options.transparent || self.options.transparent_color.is_some()
+    }
+
+    fn opacity(&self) -> Option<f32> {
+        self.options.opacity
+    }
+
+    fn res_range(&self) -> Option<ResRange> {
+        self.options.res_range
+    }
+
+    fn coverage(&self) -> Option<&Coverage> {
+        self.options.coverage.as_ref()
+    }
+
+    fn extent(&self) -> Option<(Extent, Srs)> {
+        self.options.coverage.as_ref().map(|c| (c.extent, c.srs.clone()))
+    }
+
+    fn combine(&self, upper: &dyn MapLayer, query: &MapQuery) -> Option<Arc<dyn MapLayer>> {
+        let upper = upper.as_any().downcast_ref::<WmsLayer>()?;
+        let (a, b) = (&self.options, &upper.options);
+        let alike = a.opacity.is_none()
+            && b.opacity.is_none()
+            && a.supported_srs.list == b.supported_srs.list
+            && a.supported_formats == b.supported_formats
+            && a.transparent_color == b.transparent_color
+            && same_coverage(a.coverage.as_ref(), b.coverage.as_ref())
+            && self.forwarded(query) == upper.forwarded(query);
+        if !alike {
+            return None;
+        }
+        let source = Arc::new(a.source.combine(&b.source)?);
+        // A layer outside its range was left out before layers are combined.
+        Some(Arc::new(WmsLayer { options: WmsLayerOptions { source, res_range: None, ..a.clone() } }))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A source of ready tiles as a layer: answers for exactly one of its tiles.
+pub struct TileLayer {
+    pub source: Arc<TileSource>,
+    pub transparent: bool,
+    pub opacity: Option<f32>,
+    pub coverage: Option<Coverage>,
+    pub res_range: Option<ResRange>,
+    pub decode_limits: DecodeLimits,
+}
+
+impl MapLayer for TileLayer {
+    fn draw(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+        if is_elsewhere(self.res_range, self.coverage.as_ref(), query) {
+            return Ok(Drawn::BLANK);
+        }
+        let grid = &self.source.grid;
+        if query.size != grid.tile_size || query.srs != grid.srs {
+            return Err(PlanError::NotOneTile("tile source and query differ in size or system".into()));
+        }
+        let affected = match grid.affected(&query.extent, query.size, &query.srs, 4) {
+            Ok(affected) => affected,
+            Err(_) => return Ok(Drawn::BLANK),
+        };
+        if affected.columns * affected.rows != 1 {
+            return Err(PlanError::NotOneTile("query does not align to a tile of the source".into()));
+        }
+        let Some(tile) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };
+        let answer = turn.wait(|| self.source.fetch(tile)).map_err(PlanError::Source)?;
+        finish(answer, query.size, &self.source.name, &self.decode_limits)
+    }
+
+    fn is_opaque(&self, _query: &MapQuery) -> bool {
+        false
+    }
+
+    fn is_transparent(&self) -> bool {
+        self.transparent
+    }
+
+    fn opacity(&self) -> Option<f32> {
+        self.opacity
+    }
+
+    fn res_range(&self) -> Option<ResRange> {
+        self.res_range
+    }
+
+    fn coverage(&self) -> Option<&Coverage> {
+        self.coverage.as_ref()
+    }
+
+    fn extent(&self) -> Option<(Extent, Srs)> {
+        let grid = &self.source.grid;
+        Some(match &self.coverage {
+            Some(coverage) => (coverage.extent, coverage.srs.clone()),
+            None => (grid.extent, grid.srs.clone()),
+        })
+    }
+
+    fn supports_meta_tiles(&self) -> bool {
+        false
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The debug source: extent and resolution of the query as text.
+pub struct DebugLayer;
+
+impl MapLayer for DebugLayer {
+    fn draw(&self, query: &MapQuery, _turn: &Turn) -> Result<Drawn, PlanError> {
+        let [west, south, east, north] = query.extent.to_array();
+        let x_res = query.extent.width() / f64::from(query.size.0);
+        let y_res = query.extent.height() / f64::from(query.size.1);
+        let text = format!("bbox: ({west}, {south}, {east}, {north})\nres: {x_res:.8}({y_res:.8})");
+        let mut raster = Raster::filled(query.size.0, query.size.1, [255, 255, 255, 0]);
+        let style = TextStyle {
+            size_px: 12.0,
+            color: [0, 0, 0, 255],
+            ground: Some([255, 255, 255, 255]),
+            placement: Placement::UpperLeft,
+        };
+        decor::draw_text(&mut raster, &text, &style);
+        Ok(Drawn::pixels(raster))
+    }
+
+    fn is_opaque(&self, _query: &MapQuery) -> bool {
+        false
+    }
+
+    fn is_transparent(&self) -> bool {
+        true
+    }
+
+    fn res_range(&self) -> Option<ResRange> {
+        None
+    }
+
+    fn coverage(&self) -> Option<&Coverage> {
+        None
+    }
+
+    fn extent(&self) -> Option<(Extent, Srs)> {
+        None
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A source that is not asked while serving (`seed_only`): always blank.
+pub struct EmptyLayer {
+    pub coverage: Option<Coverage>,
+}
+
+impl MapLayer for EmptyLayer {
+    fn draw(&self, _query: &MapQuery, _turn: &Turn) -> Result<Drawn, PlanError> {
+        Ok(Drawn::BLANK)
+    }
+
+    fn is_opaque(&self, _query: &MapQuery) -> bool {
+        false
+    }
+
+    fn is_transparent(&self) -> bool {
+        true
+    }
+
+    fn res_range(&self) -> Option<ResRange> {
+        None
+    }
+
+    fn coverage(&self) -> Option<&Coverage> {
+        None
+    }
+
+    fn extent(&self) -> Option<(Extent, Srs)> {
+        self.coverage.as_ref().map(|c| (c.extent, c.srs.clone()))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+fn is_elsewhere(range: Option<ResRange>, coverage: Option<&Coverage>, query: &MapQuery) -> bool {
+    range.is_some_and(|r| !r.contains(&query.extent, query.size, &query.srs))
+        || coverage.is_some_and(|c| !c.intersects(&query.extent, &query.srs))
+}
+
+/// An answer as a picture. Decoding it here proves that it is whole, so that
+/// nothing damaged is ever stored or passed on.
+fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits) -> Result<Drawn, PlanError> {
+    let damaged = |reason: String| PlanError::Image { origin: origin.to_owned(), reason };
+    match answer {
+        Answer::Color { color, cacheable, authorize_stale } => {
+            let picture = Picture::Pixels(Arc::new(Raster::filled(size.0, size.1, color)));
+            Ok(Drawn { picture, cacheable, authorize_stale })
+        }
+        Answer::Image { bytes, .. } => {
+            let format = render::sniff(&bytes).ok_or_else(|| damaged("not an image that is read here".into()))?;
+            let raster = render::decode(&bytes, limits).map_err(|e| damaged(e.to_string()))?;
+            if (raster.width, raster.height) != size {
+                return Err(damaged(format!(
+                    "{}×{} pixels in place of {}×{}",
+                    raster.width, raster.height, size.0, size.1
+                )));
+            }
+            let picture =
+                Picture::Encoded { bytes: bytes.into(), format, pixels: Some(Arc::new(raster)) };
+            Ok(Drawn { picture, cacheable: true, authorize_stale: false })
+        }
+    }
+}
+
+fn same_coverage(a: Option<&Coverage>, b: Option<&Coverage>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            a.srs == b.srs && a.clip == b.clip && a.extent == b.extent && a.rings() == b.rings()
+        }
+        _ => false,
+    }
+}
+
+/// The size that keeps the query's resolution on the finer axis.
+fn size_for(extent: &Extent, size: (u32, u32)) -> (u32, u32) {
+    let ratio = extent.width() / extent.height();
+    let side = |pixels: f64| (pixels + 0.5).clamp(1.0, f64::from(SOURCE_SIDE_PX_MAX)) as u32;
+    if extent.width() / f64::from(size.0) < extent.height() / f64::from(size.1) {
+        (size.0, side(f64::from(size.0) / ratio))
+    } else {
+        (side(f64::from(size.1) * ratio), size.1)
+    }
+}
+
+/// Pixels on a side that a source is asked for at most when a map is warped:
+/// near a pole the ratio of the sides knows no bound of its own.
+const SOURCE_SIDE_PX_MAX: u32 = 8_192;
+
+/// A part of a map in whole pixels.
+struct Part {
+    extent: Extent,
+    size: (u32, u32),
+    offset: (i32, i32),
+}
+
+/// The part of a map that lies within `limit`, its edges cut where `limit`
+/// ends and its pixels counted from the map's north-west (MapProxy's rule:
+/// fractions of a pixel are dropped).
+fn place_within(extent: &Extent, size: (u32, u32), limit: &Extent) -> Option<Part> {
+    let part = extent.intersection(limit)?;
+    let column = |x: f64| ((x - extent.min_x) / extent.width() * f64::from(size.0)) as i64;
+    let row = |y: f64| ((extent.max_y - y) / extent.height() * f64::from(size.1)) as i64;
+    let (left, right) = (column(part.min_x), column(part.max_x));
+    let (top, bottom) = (row(part.max_y), row(part.min_y));
+    let (width, height) = (right - left, bottom - top);
+    (width > 0 && height > 0).then_some(Part {
+        extent: part,
+        size: (width as u32, height as u32),
+        offset: (left as i32, top as i32),
+    })
+}

@@ -1,41 +1,371 @@
-//! A cache of one grid: stored tiles, and how missing ones come to be.
+//! A cache of one grid: stored tiles, and how a wanted one is found.
+//!
+//! Making missing tiles is told in `create.rs`; drawing maps from tiles in
+//! `cache_layer.rs`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::{PlanError, Tile, TileFile, Turn};
-use crate::cache::TileAddress;
-use crate::geo::{TileCoord, TileGrid};
-use crate::render::Format;
+use super::create::{FlightKey, Made};
+use super::flight::Flights;
+use super::fresh::{FreshRule, is_stale};
+use super::{MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
+use crate::cache::{CacheError, StoredTile, TileAddress, TileIdentity, TileStore};
+use crate::geo::{Coverage, MetaGrid, TileCoord, TileGrid};
+use crate::render::{self, DecodeLimits, Format, ImageOptions, Raster};
+
+/// What a tile cache is made of.
+pub struct TileCacheOptions {
+    pub name: String,
+    pub grid: Arc<TileGrid>,
+    pub store: Arc<dyn TileStore>,
+    /// Bottom to top. Empty: read what is there.
+    pub sources: Vec<Arc<dyn MapLayer>>,
+    pub image: ImageOptions,
+    /// What is asked from the sources.
+    pub request_format: Format,
+    pub request_mime: Option<Arc<str>>,
+    /// `None`: tile by tile.
+    pub meta: Option<MetaGrid>,
+    /// Meta tiles of sources that only give tiles: one lock, tiles side by side.
+    pub bulk_meta: bool,
+    pub minimize_meta_requests: bool,
+    pub concurrent_creators: usize,
+    pub refresh: Option<FreshRule>,
+    pub coverage: Option<Coverage>,
+    pub watermark: Option<render::decor::Watermark>,
+    /// Whether the store links tiles of one colour, so that it wants to know.
+    pub tells_single_color: bool,
+    /// How long somebody else may take to make a tile (`http.client_timeout`).
+    pub lock_timeout: Duration,
+    pub memory: Arc<TileMemory>,
+    pub decode_limits: DecodeLimits,
+}
 
 /// One cache on one grid (MapProxy's tile manager).
-pub struct TileCache {}
+pub struct TileCache {
+    pub(super) options: TileCacheOptions,
+    pub(super) flights: Flights<FlightKey, Arc<Made>>,
+}
+
+/// A stored tile that passed its checks.
+pub(super) enum Found {
+    Missing,
+    Stale(StoredTile, Format),
+    Fresh(StoredTile, Format),
+}
 
 impl TileCache {
-    pub fn grid(&self) -> &Arc<TileGrid> {
-        todo!()
+    pub fn new(options: TileCacheOptions) -> TileCache {
+        TileCache { options, flights: Flights::default() }
     }
+
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    pub fn grid(&self) -> &Arc<TileGrid> {
+        &self.options.grid
+    }
+
+    pub fn image(&self) -> &ImageOptions {
+        &self.options.image
+    }
+
     /// The format of the tiles kept here.
     pub fn format(&self) -> Format {
-        todo!()
+        self.options.image.format
     }
-    /// Where the tile would lie, for the event loop; does no I/O. `None` when
-    /// the loop cannot answer (no files, a coverage to look at, no storage, …).
-    pub fn tile_file(&self, _tile: &TileAddress) -> Option<TileFile> {
-        todo!()
+
+    pub fn sources(&self) -> &[Arc<dyn MapLayer>] {
+        &self.options.sources
     }
-    /// The tile from the store, or made. `coord` in the grid's own counting.
-    /// A tile outside coverage or resolution range comes back as an empty
-    /// picture, as in MapProxy.
-    pub fn tile(&self, _tile: &TileAddress, _turn: &Turn) -> Result<Tile, PlanError> {
-        todo!()
+
+    /// Where the tile would lie, for the event loop; does no I/O but for a
+    /// `refresh_before` that names a file. `None` when the loop cannot answer:
+    /// no file for each tile, no storage, a coverage to look at.
+    pub fn tile_file(&self, tile: &TileAddress) -> Option<TileFile> {
+        if self.options.coverage.is_some() || !self.options.store.keeps() {
+            return None;
+        }
+        let path = self.options.store.path_of(tile)?;
+        Some(TileFile { path, format: self.format(), fresh_after: self.stale_until() })
     }
-    /// Several tiles of one level; same order.
+
+    /// The tile from the store, or made. `tile` in the grid's own counting. A
+    /// tile where there is nothing (outside coverage or resolution range)
+    /// comes back as an empty picture, as in MapProxy.
+    pub fn tile(&self, tile: &TileAddress, turn: &Turn) -> Result<Tile, PlanError> {
+        let coord = self.options.grid.limit(tile.coord).ok_or(PlanError::TileOutOfRange)?;
+        let mut tiles = self.tiles(&[coord], tile.dimensions.as_ref(), turn)?;
+        match tiles.pop().flatten() {
+            Some(tile) => Ok(tile),
+            None => self.empty_tile(),
+        }
+    }
+
+    /// Several tiles of one level, in the order asked for; `None` where there
+    /// is nothing.
     pub fn tiles(
         &self,
-        _tiles: &[TileCoord],
-        _dimensions: Option<&Arc<str>>,
-        _turn: &Turn,
+        tiles: &[TileCoord],
+        dimensions: Option<&Arc<str>>,
+        turn: &Turn,
     ) -> Result<Vec<Option<Tile>>, PlanError> {
-        todo!()
+        let mut found: Vec<Option<Tile>> = vec![None; tiles.len()];
+        let mut missing = Vec::new();
+        for (at, &coord) in tiles.iter().enumerate() {
+            if self.is_outside(coord) {
+                continue;
+            }
+            match self.find(&address(coord, dimensions))? {
+                Found::Fresh(stored, format) => found[at] = Some(from_store(stored, format)),
+                Found::Stale(stored, format) if self.options.sources.is_empty() => {
+                    found[at] = Some(from_store(stored, format));
+                }
+                Found::Missing if self.options.sources.is_empty() => {}
+                _ => missing.push((at, coord)),
+            }
+        }
+        if !missing.is_empty() {
+            let coords: Vec<TileCoord> = missing.iter().map(|(_, coord)| *coord).collect();
+            let made = self.create(&coords, dimensions, turn)?;
+            for (at, coord) in missing {
+                found[at] = made.iter().find_map(|m| m.tile(coord)).cloned();
+            }
+        }
+        if let Some(coverage) = self.options.coverage.as_ref().filter(|c| c.clip) {
+            for (at, &coord) in tiles.iter().enumerate() {
+                if let Some(tile) = &mut found[at] {
+                    self.clip_tile(tile, coord, coverage)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Decoded tiles of one level for drawing, in the order asked for. Tiles
+    /// in the memory tier are not read again.
+    pub(super) fn rasters(
+        &self,
+        tiles: &[Option<TileCoord>],
+        dimensions: Option<&Arc<str>>,
+        turn: &Turn,
+    ) -> Result<Vec<(Option<Arc<Raster>>, bool)>, PlanError> {
+        let mut rasters: Vec<(Option<Arc<Raster>>, bool)> = vec![(None, true); tiles.len()];
+        let mut wanted = Vec::new();
+        for (at, coord) in tiles.iter().enumerate() {
+            let Some(coord) = *coord else { continue };
+            match self.remembered(coord, dimensions)? {
+                Some(raster) => rasters[at].0 = Some(raster),
+                None => wanted.push((at, coord)),
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(rasters);
+        }
+        let coords: Vec<TileCoord> = wanted.iter().map(|(_, coord)| *coord).collect();
+        let loaded = self.tiles(&coords, dimensions, turn)?;
+        for ((at, coord), tile) in wanted.into_iter().zip(loaded) {
+            let Some(tile) = tile else { continue };
+            rasters[at] = (self.raster_of(&tile, coord, dimensions, turn)?, tile.cacheable);
+        }
+        Ok(rasters)
+    }
+
+    /// The decoded tile from the memory tier, if the store still holds that state.
+    fn remembered(
+        &self,
+        coord: TileCoord,
+        dimensions: Option<&Arc<str>>,
+    ) -> Result<Option<Arc<Raster>>, PlanError> {
+        let options = &self.options;
+        if options.coverage.is_some() || !options.store.keeps() {
+            return Ok(None);
+        }
+        let tile = address(coord, dimensions);
+        let identity = match options.store.path_of(&tile) {
+            Some(path) => match options.memory.encoded_trusted(&path, Instant::now()) {
+                Some(encoded) => Some(encoded.identity),
+                None => self.identity(&tile)?,
+            },
+            None => self.identity(&tile)?,
+        };
+        let Some(identity) = identity else { return Ok(None) };
+        if let Some(until) = self.stale_until()
+            && is_stale(modified_of(&identity), until)
+        {
+            return Ok(None);
+        }
+        Ok(options.memory.decoded(identity))
+    }
+
+    fn identity(&self, tile: &TileAddress) -> Result<Option<TileIdentity>, PlanError> {
+        self.options.store.identity(tile).map_err(cache_error)
+    }
+
+    /// Decodes a tile. One that turns out to be damaged is removed and made
+    /// anew once; without a source it counts as missing.
+    fn raster_of(
+        &self,
+        tile: &Tile,
+        coord: TileCoord,
+        dimensions: Option<&Arc<str>>,
+        turn: &Turn,
+    ) -> Result<Option<Arc<Raster>>, PlanError> {
+        let wanted = self.options.grid.tile_size;
+        let problem = match render::decode(&tile.bytes, &self.options.decode_limits) {
+            Ok(raster) if (raster.width, raster.height) == wanted => {
+                let raster = Arc::new(raster);
+                if let Some(identity) = tile.identity {
+                    self.options.memory.put_decoded(identity, Arc::clone(&raster));
+                }
+                return Ok(Some(raster));
+            }
+            Ok(raster) => format!("{}×{} pixels in place of {wanted:?}", raster.width, raster.height),
+            Err(error) => error.to_string(),
+        };
+        let address = address(coord, dimensions);
+        crate::log::warn(&format!("{}: tile {coord:?} is of no use and made anew: {problem}", self.name()));
+        if !tile.from_store || self.options.sources.is_empty() {
+            return Ok(None);
+        }
+        self.options.store.remove(&address).map_err(cache_error)?;
+        let made = self.create(&[coord], dimensions, turn)?;
+        let Some(again) = made.iter().find_map(|m| m.tile(coord)) else { return Ok(None) };
+        render::decode(&again.bytes, &self.options.decode_limits)
+            .map(|raster| Some(Arc::new(raster)))
+            .map_err(|error| PlanError::Image { origin: self.name().into(), reason: error.to_string() })
+    }
+
+    /// Looks the tile up; a damaged one counts as missing.
+    pub(super) fn find(&self, tile: &TileAddress) -> Result<Found, PlanError> {
+        let Some(stored) = self.options.store.load(tile).map_err(cache_error)? else {
+            return Ok(Found::Missing);
+        };
+        let Some(format) = render::decode::looks_whole(&stored.bytes) else {
+            crate::log::warn(&format!(
+                "{}: stored tile {:?} is damaged and counts as missing",
+                self.name(),
+                tile.coord
+            ));
+            return Ok(Found::Missing);
+        };
+        match self.stale_until() {
+            Some(until) if is_stale(stored.modified, until) => Ok(Found::Stale(stored, format)),
+            _ => Ok(Found::Fresh(stored, format)),
+        }
+    }
+
+    /// Whether a fresh tile is stored, without reading it.
+    pub(super) fn is_stored_fresh(&self, tile: &TileAddress) -> Result<bool, PlanError> {
+        let modified = self.options.store.modified(tile).map_err(cache_error)?;
+        Ok(match (modified, self.stale_until()) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(modified), Some(until)) => !is_stale(modified, until),
+        })
+    }
+
+    pub(super) fn stale_until(&self) -> Option<SystemTime> {
+        self.options.refresh.as_ref()?.stale_until(SystemTime::now())
+    }
+
+    /// Whether the cache's own coverage keeps the tile out.
+    fn is_outside(&self, coord: TileCoord) -> bool {
+        self.options.coverage.as_ref().is_some_and(|coverage| {
+            let grid = &self.options.grid;
+            !coverage.intersects(&grid.tile_extent(coord), &grid.srs)
+        })
+    }
+
+    fn clip_tile(&self, tile: &mut Tile, coord: TileCoord, coverage: &Coverage) -> Result<(), PlanError> {
+        let grid = &self.options.grid;
+        let extent = grid.tile_extent(coord);
+        if coverage.contains(&extent, &grid.srs) {
+            return Ok(());
+        }
+        let damaged = |reason: String| PlanError::Image { origin: self.name().into(), reason };
+        let mut raster =
+            render::decode(&tile.bytes, &self.options.decode_limits).map_err(|e| damaged(e.to_string()))?;
+        render::mask::clip(&mut raster, &extent, &grid.srs, coverage);
+        let mut image = ImageOptions::new(Format::Png);
+        image.transparent = Some(true);
+        let encoded = render::encode(&raster, &image, None).map_err(|e| damaged(e.to_string()))?;
+        tile.bytes = encoded.bytes.into();
+        tile.format = encoded.format;
+        tile.identity = None;
+        Ok(())
+    }
+
+    /// An empty picture in place of a tile where there is nothing.
+    fn empty_tile(&self) -> Result<Tile, PlanError> {
+        let (width, height) = self.options.grid.tile_size;
+        let format = match self.format() {
+            Format::Mixed => Format::Png,
+            other => other,
+        };
+        let mut image = ImageOptions::new(format);
+        image.transparent = Some(true);
+        let raster = Raster::filled(width, height, [255, 255, 255, 0]);
+        let encoded = render::encode(&raster, &image, None)
+            .map_err(|e| PlanError::Image { origin: self.name().into(), reason: e.to_string() })?;
+        Ok(Tile {
+            bytes: encoded.bytes.into(),
+            format: encoded.format,
+            modified: SystemTime::now(),
+            cacheable: true,
+            from_store: false,
+            identity: None,
+        })
+    }
+
+    /// The query that the sources get for an area of this grid.
+    pub(super) fn source_query(
+        &self,
+        extent: crate::geo::Extent,
+        size: (u32, u32),
+        dimensions: &[(String, String)],
+    ) -> MapQuery {
+        MapQuery {
+            extent,
+            size,
+            srs: self.options.grid.srs.clone(),
+            format: self.options.request_format,
+            transparent: self.options.image.transparent.unwrap_or(false),
+            tiled_only: false,
+            dimensions: dimensions.to_vec(),
+            parameters: Vec::new(),
+            mime: self.options.request_mime.clone(),
+        }
+    }
+}
+
+pub(super) fn cache_error(error: CacheError) -> PlanError {
+    PlanError::Cache(Arc::new(error))
+}
+
+pub(super) fn address(coord: TileCoord, dimensions: Option<&Arc<str>>) -> TileAddress {
+    TileAddress { coord, dimensions: dimensions.cloned() }
+}
+
+pub(super) fn from_store(stored: StoredTile, format: Format) -> Tile {
+    Tile {
+        bytes: stored.bytes,
+        format,
+        modified: stored.modified,
+        cacheable: true,
+        from_store: true,
+        identity: stored.identity,
+    }
+}
+
+fn modified_of(identity: &TileIdentity) -> SystemTime {
+    let ns = identity.modified_ns;
+    let distance = Duration::from_nanos(u64::try_from(ns.unsigned_abs()).unwrap_or(u64::MAX));
+    if ns >= 0 {
+        SystemTime::UNIX_EPOCH + distance
+    } else {
+        SystemTime::UNIX_EPOCH.checked_sub(distance).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 }
