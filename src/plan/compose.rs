@@ -58,7 +58,7 @@ pub fn compose(
         match result {
             Ok(picture) => drawn.push((Arc::clone(layer), picture)),
             Err(error) if options.on_source_errors == OnSourceErrors::Notify && is_partial(&error) => {
-                crate::log::warn(&format!("layer left out of a map: {error}"));
+                crate::log::warn!("layer left out of a map: {error}");
                 errors.push(error);
             }
             Err(error) => return Err(error),

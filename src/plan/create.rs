@@ -388,7 +388,7 @@ impl TileCache {
             return;
         }
         if let Err(error) = self.options.store.store(tile, &made.bytes, color) {
-            crate::log::error(&format!("{}: tile not stored: {error}", self.name()));
+            crate::log::error!("{}: tile not stored: {error}", self.name());
         } else if let Some(path) = self.options.store.path_of(tile) {
             self.options.memory.forget(&path);
         }

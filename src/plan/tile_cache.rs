@@ -226,7 +226,7 @@ impl TileCache {
             Err(error) => error.to_string(),
         };
         let address = address(coord, dimensions);
-        crate::log::warn(&format!("{}: tile {coord:?} is of no use and made anew: {problem}", self.name()));
+        crate::log::warn!("{}: tile {coord:?} is of no use and made anew: {problem}", self.name());
         if !tile.from_store || self.options.sources.is_empty() {
             return Ok(None);
         }
@@ -244,11 +244,11 @@ impl TileCache {
             return Ok(Found::Missing);
         };
         let Some(format) = render::decode::looks_whole(&stored.bytes) else {
-            crate::log::warn(&format!(
+            crate::log::warn!(
                 "{}: stored tile {:?} is damaged and counts as missing",
                 self.name(),
                 tile.coord
-            ));
+            );
             return Ok(Found::Missing);
         };
         match self.stale_until() {
