@@ -18,12 +18,38 @@ pub use atomic::Fsync;
 pub use file::{FileStore, FileStoreOptions, Layout, LinkKind, NoStore, dimension_path};
 pub use lock::{Locked, TileLock, lock_tile};
 
+/// Dimension values of a tile: as asked for, and as the path part that keeps
+/// tiles of different values apart (`time-2020/dim_x-1`).
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Dimensions {
+    values: Vec<(String, String)>,
+    path: Arc<str>,
+}
+
+impl Dimensions {
+    /// `None` for no values.
+    ///
+    /// # Errors
+    /// A value that is no normal path and so could lead elsewhere.
+    pub fn new(values: &[(String, String)]) -> Result<Option<Arc<Dimensions>>, CacheError> {
+        Ok(dimension_path(values)?.map(|path| Arc::new(Dimensions { values: values.to_vec(), path })))
+    }
+
+    pub fn values(&self) -> &[(String, String)] {
+        &self.values
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
 /// A tile's address in one store: its coordinate in the grid's own counting
-/// and the path part of its dimension values (`time-2020/dim_x-1`), if any.
+/// and its dimension values, if any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TileAddress {
     pub coord: TileCoord,
-    pub dimensions: Option<Arc<str>>,
+    pub dimensions: Option<Arc<Dimensions>>,
 }
 
 impl From<TileCoord> for TileAddress {

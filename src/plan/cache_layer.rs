@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
+use crate::cache::Dimensions;
 use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
 use crate::render::{Mosaic, mask, warp};
 
@@ -80,7 +82,7 @@ impl CacheLayer {
             return refuse("query does not align to tile boundaries".into());
         }
         let Some(coord) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };
-        let dimensions = path_of(&query.dimensions);
+        let dimensions = Dimensions::new(&query.dimensions).map_err(cache_error)?;
         let tile = cache.tiles(&[coord], dimensions.as_ref(), turn)?.pop().flatten();
         Ok(match tile {
             None => Drawn::BLANK,
@@ -97,7 +99,7 @@ impl CacheLayer {
         let grid = cache.grid();
         let Some(part) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
         let Some(affected) = self.affected(&part)? else { return Ok(Drawn::BLANK) };
-        let dimensions = path_of(&query.dimensions);
+        let dimensions = Dimensions::new(&query.dimensions).map_err(cache_error)?;
         let loaded = cache.rasters(&affected.tiles, dimensions.as_ref(), turn)?;
         if loaded.iter().all(|(raster, _)| raster.is_none()) {
             return Ok(Drawn::BLANK);
@@ -209,13 +211,4 @@ fn aligns(a: &Extent, b: &Extent, size: (u32, u32)) -> bool {
         && (a.max_x - b.max_x).abs() <= x_delta
         && (a.min_y - b.min_y).abs() <= y_delta
         && (a.max_y - b.max_y).abs() <= y_delta
-}
-
-/// The part of a tile's address that its dimension values make.
-fn path_of(dimensions: &[(String, String)]) -> Option<Arc<str>> {
-    if dimensions.is_empty() {
-        return None;
-    }
-    let parts: Vec<String> = dimensions.iter().map(|(name, value)| format!("{name}-{value}")).collect();
-    Some(parts.join("/").into())
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::tile_cache::{Found, address, cache_error, from_store};
 use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
-use crate::cache::TileAddress;
+use crate::cache::{Dimensions, TileAddress};
 use crate::cache::lock::{Locked, TileLock, lock_tile};
 use crate::geo::{Extent, MetaTile, TileCoord};
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
@@ -21,7 +21,7 @@ pub(super) struct FlightKey {
     main: TileCoord,
     columns: u32,
     rows: u32,
-    dimensions: Option<Arc<str>>,
+    dimensions: Option<Arc<Dimensions>>,
 }
 
 /// The tiles that one flight made; a tile where the sources had nothing is absent.
@@ -85,7 +85,7 @@ impl TileCache {
     pub(super) fn create(
         &self,
         coords: &[TileCoord],
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Vec<Arc<Made>>, PlanError> {
         let limit = self.options.concurrent_creators;
@@ -112,7 +112,7 @@ impl TileCache {
     fn share_single(
         &self,
         coord: TileCoord,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Arc<Made>, PlanError> {
         let key = FlightKey { main: coord, columns: 1, rows: 1, dimensions: dimensions.cloned() };
@@ -124,7 +124,7 @@ impl TileCache {
     fn share_meta(
         &self,
         block: &MetaTile,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Arc<Made>, PlanError> {
         let key = FlightKey {
@@ -155,7 +155,7 @@ impl TileCache {
     fn make_single(
         &self,
         coord: TileCoord,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Made, PlanError> {
         let tile = address(coord, dimensions);
@@ -168,7 +168,7 @@ impl TileCache {
             Found::Missing => None,
         };
         let grid = &self.options.grid;
-        let query = self.source_query(grid.tile_extent(coord), grid.tile_size, &values_of(dimensions));
+        let query = self.source_query(grid.tile_extent(coord), grid.tile_size, values_of(dimensions));
         let drawn = match self.ask_sources(&query, turn) {
             Ok(drawn) => drawn,
             // A failing source does not take away the tile that was there.
@@ -217,7 +217,7 @@ impl TileCache {
     fn make_meta(
         &self,
         block: &MetaTile,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Made, PlanError> {
         let lock = self.lock(block.main, turn)?;
@@ -244,7 +244,7 @@ impl TileCache {
     fn find_all(
         &self,
         block: &MetaTile,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
     ) -> Result<Option<Made>, PlanError> {
         for (coord, _) in &block.tiles {
             if !self.is_stored_fresh(&address(*coord, dimensions))? {
@@ -265,7 +265,7 @@ impl TileCache {
     fn stale_of(
         &self,
         block: &MetaTile,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
     ) -> Result<Option<Made>, PlanError> {
         let mut tiles = Vec::new();
         for (coord, _) in &block.tiles {
@@ -282,10 +282,10 @@ impl TileCache {
     fn draw_meta(
         &self,
         block: &MetaTile,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Made, PlanError> {
-        let query = self.source_query(block.extent, block.size, &values_of(dimensions));
+        let query = self.source_query(block.extent, block.size, values_of(dimensions));
         let drawn = self.ask_sources(&query, turn)?;
         if drawn.authorize_stale
             && let Some(stale) = self.stale_of(block, dimensions)?
@@ -311,13 +311,13 @@ impl TileCache {
     fn fetch_bulk(
         &self,
         block: &MetaTile,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Made, PlanError> {
         let grid = &self.options.grid;
         let limit = self.options.concurrent_creators;
         let tiles = side_by_side(&block.tiles, limit, turn, |(coord, _), turn| {
-            let query = self.source_query(grid.tile_extent(*coord), grid.tile_size, &values_of(dimensions));
+            let query = self.source_query(grid.tile_extent(*coord), grid.tile_size, values_of(dimensions));
             let drawn = self.ask_sources(&query, turn)?;
             if drawn.is_blank() {
                 return Ok(None);
@@ -433,14 +433,7 @@ pub(super) fn lay_over(
     }
 }
 
-/// Dimension values back from the path part of an address (`time-2020/dim_x-1`).
-pub(super) fn values_of(dimensions: Option<&Arc<str>>) -> Vec<(String, String)> {
-    dimensions
-        .map(|text| {
-            text.split('/')
-                .filter_map(|part| part.split_once('-'))
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect()
-        })
-        .unwrap_or_default()
+/// The dimension values that sources are asked for.
+fn values_of(dimensions: Option<&Arc<Dimensions>>) -> &[(String, String)] {
+    dimensions.map_or(&[], |d| d.values())
 }

@@ -10,7 +10,7 @@ use super::create::{FlightKey, Made};
 use super::flight::Flights;
 use super::fresh::{FreshRule, is_stale};
 use super::{MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
-use crate::cache::{CacheError, StoredTile, TileAddress, TileIdentity, TileStore};
+use crate::cache::{CacheError, Dimensions, StoredTile, TileAddress, TileIdentity, TileStore};
 use crate::geo::{Coverage, MetaGrid, TileCoord, TileGrid};
 use crate::render::{self, DecodeLimits, Format, ImageOptions, Raster};
 
@@ -109,7 +109,7 @@ impl TileCache {
     pub fn tiles(
         &self,
         tiles: &[TileCoord],
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Vec<Option<Tile>>, PlanError> {
         let mut found: Vec<Option<Tile>> = vec![None; tiles.len()];
@@ -149,7 +149,7 @@ impl TileCache {
     pub(super) fn rasters(
         &self,
         tiles: &[Option<TileCoord>],
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Vec<(Option<Arc<Raster>>, bool)>, PlanError> {
         let mut rasters: Vec<(Option<Arc<Raster>>, bool)> = vec![(None, true); tiles.len()];
@@ -177,7 +177,7 @@ impl TileCache {
     fn remembered(
         &self,
         coord: TileCoord,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
     ) -> Result<Option<Arc<Raster>>, PlanError> {
         let options = &self.options;
         if options.coverage.is_some() || !options.store.keeps() {
@@ -210,7 +210,7 @@ impl TileCache {
         &self,
         tile: &Tile,
         coord: TileCoord,
-        dimensions: Option<&Arc<str>>,
+        dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Option<Arc<Raster>>, PlanError> {
         let wanted = self.options.grid.tile_size;
@@ -345,7 +345,7 @@ pub(super) fn cache_error(error: CacheError) -> PlanError {
     PlanError::Cache(Arc::new(error))
 }
 
-pub(super) fn address(coord: TileCoord, dimensions: Option<&Arc<str>>) -> TileAddress {
+pub(super) fn address(coord: TileCoord, dimensions: Option<&Arc<Dimensions>>) -> TileAddress {
     TileAddress { coord, dimensions: dimensions.cloned() }
 }
 

@@ -42,7 +42,7 @@ impl Layout {
 pub fn relative_path(layout: Layout, tile: &TileAddress, extension: &str) -> PathBuf {
     let mut path = String::with_capacity(48 + extension.len());
     if let Some(dimensions) = &tile.dimensions {
-        path.push_str(dimensions);
+        path.push_str(dimensions.path());
         path.push('/');
     }
     let (x, y, z) = (tile.coord.x, tile.coord.y, tile.coord.z);
