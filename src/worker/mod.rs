@@ -5,6 +5,11 @@ use std::os::fd::OwnedFd;
 use crate::conf::{Daemon, FileSet};
 
 /// What a worker is born with.
+///
+/// By then the child has closed every descriptor but these and the logs, has
+/// dropped its privileges and ignores HUP, INT, USR2, WINCH, TTIN and TTOU.
+/// TERM (leave within a second), QUIT (drain) and USR1 (reopen the logs) are
+/// blocked: the worker reads them with `sys::open_signal_fd`.
 pub struct Birth {
     pub daemon: Daemon,
     /// The checked files of this generation.
