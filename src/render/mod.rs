@@ -10,6 +10,7 @@ pub mod merge;
 pub mod mosaic;
 pub mod quant;
 pub mod raster;
+mod simd;
 pub mod warp;
 
 pub use decode::{DecodeError, DecodeLimits, decode, sniff};
