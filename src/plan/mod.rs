@@ -22,11 +22,11 @@ use std::time::SystemTime;
 use crate::cache::CacheError;
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::Format;
-use crate::source::SourceError;
 
-pub use crate::cache::TileAddress;
+pub use crate::cache::{Dimensions, TileAddress};
+pub use crate::source::SourceError;
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
-pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose};
+pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};
 pub use fresh::FreshRule;
 pub use memory::TileMemory;
 pub use picture::{Drawn, Picture};
@@ -132,11 +132,6 @@ pub trait MapLayer: Send + Sync {
     /// Whether it can draw more than single tiles of one grid.
     fn supports_meta_tiles(&self) -> bool {
         true
-    }
-    /// Whether that extent is only the whole world for want of a better one
-    /// (a source without coverage): it gives way when extents are merged.
-    fn extent_is_default(&self) -> bool {
-        false
     }
     /// One layer in place of two adjacent ones (`upper` above `self`), where a
     /// single request can bring both.

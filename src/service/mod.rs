@@ -1,13 +1,17 @@
 //! Messages → queries, results → responses. Knows OGC; knows no disk and no pixels.
 
+pub mod base_url;
 pub mod demo;
+pub mod exception;
 pub mod kml;
 pub mod metadata;
+pub mod parameters;
 pub mod site;
 pub mod tile;
 pub mod tms;
 pub mod wms;
 pub mod wmts;
+pub mod xml;
 
 pub use site::{Site, SiteParts};
 

@@ -1,11 +1,17 @@
-//! Tile layers as TMS, `/tiles`, KML and WMTS share them.
+//! Tile layers as TMS, `/tiles`, KML and WMTS share them: how their levels
+//! are shown, and how one tile is answered.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::exception::{Failure, no_cache};
 use super::metadata::Dimension;
-use crate::geo::{Extent, Srs, TileGrid};
-use crate::plan::{PlanError, Tile, TileAddress, TileCache, TileFile, Turn};
+use super::{Answer, FoundTile, StoredTileAnswer};
+use crate::geo::{Extent, Origin, Srs, TileCoord, TileGrid};
+use crate::plan::{Dimensions, PlanError, Tile, TileAddress, TileCache, TileFile, Turn};
 use crate::render::Format;
+use crate::wire::{Body, Headers, Request, Response, cond};
 
 /// What a tile layer asks of its cache; [`TileCache`] is the one real
 /// implementation, tests bring their own.
@@ -50,4 +56,345 @@ pub struct TileLayer {
     /// MapProxy's default of both.
     pub wmts_kvp_legend_url: Option<String>,
     pub wmts_rest_legend_url: Option<String>,
+}
+
+/// Half the circumference of the mercator sphere.
+const MERCATOR_EDGE_M: f64 = 20_037_508.342_789_244;
+
+/// A tile layer with what is worked out once: its grid's profile and the
+/// names under which it is found.
+pub struct ServedLayer {
+    pub layer: TileLayer,
+    /// `png`, `jpeg`, …: file name extension and format parameter.
+    pub format: &'static str,
+    /// `image/png`, …; mixed caches are shown as PNG.
+    pub mime: &'static str,
+    mixed: bool,
+    /// `global-mercator`, `global-geodetic` or `local`.
+    pub profile: &'static str,
+    /// The system as TMS 1.0.0 names it.
+    pub srs_name: String,
+    /// `EPSG900913`, or the grid's name.
+    pub spec: String,
+    /// TMS begins at four (two) tiles, so level 0 is hidden there.
+    skip_first_level: bool,
+    /// Levels of `sqrt2` grids in between are hidden.
+    skip_odd_level: bool,
+}
+
+impl ServedLayer {
+    /// `by_grid_name`: whether the layer is found by the name of its grid
+    /// rather than by the code of its system.
+    pub fn new(layer: TileLayer, by_grid_name: bool) -> ServedLayer {
+        let grid = Arc::clone(layer.tiles.grid());
+        let mixed = layer.tiles.format() == Format::Mixed;
+        let mime = if mixed { Format::Png } else { layer.tiles.format() }.mime();
+        let world = |code: &str, x: f64, y: f64| {
+            grid.extent == Extent::new(-x, -y, x, y) && Srs::parse(code).is_ok_and(|srs| srs == grid.srs)
+        };
+        let (profile, srs_name) = if world("EPSG:900913", MERCATOR_EDGE_M, MERCATOR_EDGE_M) {
+            ("global-mercator", "OSGEO:41001".to_owned())
+        } else if world("EPSG:4326", 180.0, 90.0) {
+            ("global-geodetic", "EPSG:4326".to_owned())
+        } else {
+            ("local", grid.srs.code().to_owned())
+        };
+        let spec =
+            if by_grid_name { grid.name.clone() } else { grid.srs.code().replace(':', "").to_uppercase() };
+        let skip_odd_level = match grid.resolutions.as_slice() {
+            // As exact as MapProxy has it: only factors that were computed count.
+            [first, second, ..] => first / second == std::f64::consts::SQRT_2,
+            _ => false,
+        };
+        ServedLayer {
+            format: mime.strip_prefix("image/").unwrap_or(mime),
+            mime,
+            mixed,
+            profile,
+            srs_name,
+            spec,
+            skip_first_level: profile != "local",
+            skip_odd_level,
+            layer,
+        }
+    }
+
+    pub fn grid(&self) -> &TileGrid {
+        self.layer.tiles.grid()
+    }
+
+    /// The extent in the grid's own system.
+    pub fn extent(&self) -> Extent {
+        let (extent, srs) = &self.layer.extent;
+        if *srs == self.grid().srs {
+            return *extent;
+        }
+        srs.transform_extent(&self.grid().srs, extent).unwrap_or(self.grid().extent)
+    }
+
+    /// Public levels with their resolutions, as TMS shows them.
+    pub fn tile_sets(&self) -> impl Iterator<Item = (usize, f64)> {
+        let step = if self.skip_odd_level { 2 } else { 1 };
+        let start = if self.skip_first_level { step } else { 0 };
+        let resolutions = &self.grid().resolutions;
+        resolutions.iter().copied().skip(start).step_by(step).enumerate()
+    }
+
+    /// The grid's tile for public numbers, rows still counted from the grid's
+    /// own origin. `use_profiles`: level 0 of global profiles is hidden.
+    pub fn internal(&self, tile: PublicTile, use_profiles: bool) -> Option<TileCoord> {
+        let mut z = tile.z;
+        if use_profiles && self.skip_first_level {
+            z = z.checked_add(1)?;
+        }
+        if self.skip_odd_level {
+            z = z.checked_mul(2)?;
+        }
+        let z = u32::try_from(z).ok().filter(|z| *z < self.grid().levels())?;
+        self.grid().limit(TileCoord { x: tile.x, y: tile.y, z })
+    }
+
+    /// The public numbers of a grid's tile, without profiles.
+    pub fn external(&self, tile: TileCoord) -> PublicTile {
+        let z = i64::from(tile.z);
+        PublicTile { x: tile.x, y: tile.y, z: if self.skip_odd_level { z / 2 } else { z } }
+    }
+
+    /// The grid's tile for public numbers with rows counted from `origin`
+    /// (`None`: from the grid's own).
+    ///
+    /// # Errors
+    /// `TileOutOfRange`.
+    pub fn coord(
+        &self,
+        tile: PublicTile,
+        use_profiles: bool,
+        origin: Option<Origin>,
+    ) -> Result<TileCoord, Failure> {
+        let coord = self.internal(tile, use_profiles).ok_or_else(Failure::tile_out_of_range)?;
+        match origin {
+            Some(origin) if origin != self.grid().origin => Ok(self.grid().flip(coord)),
+            _ => Ok(coord),
+        }
+    }
+
+    /// # Errors
+    /// `InvalidParameterValue` where the layer has another format.
+    pub fn check_format(&self, format: &str) -> Result<(), Failure> {
+        if format == self.format {
+            return Ok(());
+        }
+        let message = format!("invalid format ({format}). this tile set only supports ({})", self.format);
+        Err(Failure::coded("InvalidParameterValue", message))
+    }
+
+    /// The values of the layer's dimensions: those that `value_of`
+    /// gives for their lower-case names: absent, empty and `default` mean the
+    /// default.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue` for any value that the configuration does not list.
+    pub fn dimensions<'a>(
+        &self,
+        value_of: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Option<Arc<Dimensions>>, Failure> {
+        if self.layer.dimensions.is_empty() {
+            return Ok(None);
+        }
+        let invalid =
+            |name: &str| Failure::coded("InvalidParameterValue", format!("invalid dimension value ({name})"));
+        let mut values = Vec::with_capacity(self.layer.dimensions.len());
+        for dimension in &self.layer.dimensions {
+            let key = dimension.key();
+            let value = match value_of(&key) {
+                Some(value) if dimension.values.iter().any(|known| known == value) => value,
+                None | Some("" | "default") => dimension.default.as_str(),
+                Some(value) => return Err(invalid(&format!("{key}={value}"))),
+            };
+            values.push((key, value.to_owned()));
+        }
+        Dimensions::new(&values).map_err(|error| invalid(&error.to_string()))
+    }
+}
+
+/// A tile's numbers as a client gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicTile {
+    pub x: i64,
+    pub y: i64,
+    pub z: i64,
+}
+
+impl PublicTile {
+    /// From three parts of a path; `None` unless each is a whole number in its
+    /// one plain spelling: no leading zeros, no plus sign.
+    pub fn parse(x: &str, y: &str, z: &str) -> Option<PublicTile> {
+        Some(PublicTile { x: plain_integer(x)?, y: plain_integer(y)?, z: plain_integer(z)? })
+    }
+}
+
+/// A whole number in ASCII digits, spelled without leading zeros or plus sign.
+/// Numbers too large for any grid become the largest there is.
+pub fn plain_integer(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = digits == "0" || (!digits.starts_with('0') && !digits.is_empty());
+    if !is_plain || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(if digits.len() < text.len() { i64::MIN } else { i64::MAX }))
+}
+
+/// What all tile answers of a service have in common.
+pub struct TileAnswers {
+    /// `public, max-age=…, s-maxage=…`
+    cache_control: String,
+    cors: Option<String>,
+    hide_error_details: bool,
+    /// How the service's protocol tells a failure.
+    tell: fn(&Failure) -> Response,
+}
+
+impl TileAnswers {
+    pub fn new(
+        expires_s: u64,
+        cors: Option<&str>,
+        hide_error_details: bool,
+        tell: fn(&Failure) -> Response,
+    ) -> Arc<TileAnswers> {
+        Arc::new(TileAnswers {
+            cache_control: format!("public, max-age={expires_s}, s-maxage={expires_s}"),
+            cors: cors.map(str::to_owned),
+            hide_error_details,
+            tell,
+        })
+    }
+
+    pub fn cache_control(&self) -> &str {
+        &self.cache_control
+    }
+
+    /// The failure in the protocol's words.
+    pub fn tell(&self, failure: &Failure) -> Answer {
+        Answer::Ready((self.tell)(failure))
+    }
+
+    /// Answers with one tile of `layer`: from its file where the loop can,
+    /// else on a thread.
+    pub fn tile(self: &Arc<Self>, layer: &ServedLayer, address: TileAddress, request: &Request) -> Answer {
+        let conditions = conditions(&request.headers);
+        let shown = ShownType { mime: layer.mime, mixed: layer.mixed };
+        let Some(file) = layer.layer.tiles.tile_file(&address) else {
+            let answers = Arc::clone(self);
+            let tiles = Arc::clone(&layer.layer.tiles);
+            return Answer::Work(Box::new(move |turn| {
+                answers.make(&*tiles, &address, shown, &conditions, turn)
+            }));
+        };
+        let answers = Arc::clone(self);
+        let conditions = Arc::new(conditions);
+        let found_conditions = Arc::clone(&conditions);
+        let found_answers = Arc::clone(self);
+        let tiles = Arc::clone(&layer.layer.tiles);
+        Answer::StoredTile(Box::new(StoredTileAnswer {
+            file,
+            respond: Box::new(move |found: FoundTile| {
+                let mime = shown.mime_of(found.format);
+                let body = Body::Shared(found.bytes);
+                let response = found_answers.respond(body, mime, found.modified, &found_conditions);
+                found_answers.with_cors(response)
+            }),
+            otherwise: Box::new(move |turn| {
+                answers.with_cors(answers.make(&*tiles, &address, shown, &conditions, turn))
+            }),
+        }))
+    }
+
+    fn make(
+        &self,
+        tiles: &dyn TileProvider,
+        address: &TileAddress,
+        shown: ShownType,
+        conditions: &Headers,
+        turn: &Turn,
+    ) -> Response {
+        match tiles.tile(address, turn) {
+            Ok(tile) => {
+                let mime = shown.mime_of(tile.format);
+                if tile.cacheable {
+                    return self.respond(Body::Shared(tile.bytes), mime, tile.modified, conditions);
+                }
+                no_cache(Response {
+                    status: 200,
+                    headers: vec![(Cow::Borrowed("Content-Type"), mime.to_owned())],
+                    body: Body::Shared(tile.bytes),
+                })
+            }
+            Err(error) => (self.tell)(&Failure::of_tile(&error, self.hide_error_details)),
+        }
+    }
+
+    fn respond(&self, body: Body, mime: &str, modified: SystemTime, conditions: &Headers) -> Response {
+        let tag = entity_tag(modified, body.as_slice().len());
+        let is_known = !conditions.0.is_empty() && cond::not_modified(conditions, Some(&tag), Some(modified));
+        let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(5);
+        if !is_known {
+            headers.push((Cow::Borrowed("Content-Type"), mime.to_owned()));
+        }
+        headers.push((Cow::Borrowed("ETag"), tag));
+        headers.push((Cow::Borrowed("Last-Modified"), cond::format_date(modified)));
+        headers.push((Cow::Borrowed("Cache-Control"), self.cache_control.clone()));
+        if is_known {
+            return Response { status: 304, headers, body: Body::Empty };
+        }
+        Response { status: 200, headers, body }
+    }
+
+    fn with_cors(&self, mut response: Response) -> Response {
+        if let Some(origin) = &self.cors {
+            response.headers.push((Cow::Borrowed("Access-Control-Allow-Origin"), origin.clone()));
+        }
+        response
+    }
+}
+
+/// The type a layer promises, and whether its tiles speak for themselves.
+#[derive(Clone, Copy)]
+struct ShownType {
+    mime: &'static str,
+    mixed: bool,
+}
+
+impl ShownType {
+    fn mime_of(self, format: Format) -> &'static str {
+        match format {
+            // An empty tile of a JPEG layer is a PNG.
+            Format::Png | Format::Jpeg => format.mime(),
+            _ if self.mixed => format.mime(),
+            _ => self.mime,
+        }
+    }
+}
+
+/// The conditional fields of a request, mostly none.
+fn conditions(headers: &Headers) -> Headers {
+    let is_condition = |name: &str| {
+        name.eq_ignore_ascii_case("if-none-match") || name.eq_ignore_ascii_case("if-modified-since")
+    };
+    Headers(headers.0.iter().filter(|(name, _)| is_condition(name)).cloned().collect())
+}
+
+/// A quoted tag of the time of change and the size: stable over restarts and
+/// the same in all workers.
+fn entity_tag(modified: SystemTime, size: usize) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let modified_ns = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let mut tag = String::with_capacity(36);
+    tag.push('"');
+    for (value, digits) in [(modified_ns, 16), (size as u128, 8)] {
+        for digit in (0..digits).rev() {
+            tag.push(char::from(DIGITS[(value >> (digit * 4)) as usize & 15]));
+        }
+    }
+    tag.push('"');
+    tag
 }

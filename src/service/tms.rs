@@ -1,8 +1,19 @@
-//! Tile Map Service 1.0.0 and its plain sister `/tiles`.
+//! Tile Map Service 1.0.0 and its plain sister `/tiles`: the same tree of
+//! tiles, but `/tms` counts levels and rows as its standard wants them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Answer;
+use super::base_url::BaseUrl;
+use super::exception::{Failure, document, plain_failure, tms_failure};
 use super::metadata::ServiceMetadata;
-use super::tile::TileLayer;
+use super::parameters::Parameters;
+use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer};
+use super::xml::{XmlWriter, number};
 use crate::geo::Origin;
+use crate::plan::TileAddress;
+use crate::wire::Request;
 
 /// `services.tms` (mapproxy-features.md §7.3).
 #[derive(Clone)]
@@ -14,4 +25,272 @@ pub struct TmsParts {
     pub origin: Option<Origin>,
     /// `tiles.expires_hours` in seconds.
     pub expires_s: u64,
+}
+
+/// Tile layers by name and system (or grid).
+pub struct LayerTable {
+    layers: Vec<ServedLayer>,
+    by_name: HashMap<String, usize>,
+    use_grid_names: bool,
+}
+
+impl LayerTable {
+    /// A later layer of the same name and system takes the place of an earlier one.
+    pub fn new(parts: Vec<TileLayer>, use_grid_names: bool) -> LayerTable {
+        let mut table = LayerTable { layers: Vec::new(), by_name: HashMap::new(), use_grid_names };
+        for layer in parts {
+            let served = ServedLayer::new(layer, use_grid_names);
+            let key = table.key(&served.layer.name, Some(&served.spec));
+            match table.by_name.get(&key) {
+                Some(&at) => table.layers[at] = served,
+                None => {
+                    table.by_name.insert(key, table.layers.len());
+                    table.layers.push(served);
+                }
+            }
+        }
+        table
+    }
+
+    /// With grid names the parts stay apart (no name holds a slash); with
+    /// codes `layer_EPSG900913` is one name, as clients may write it.
+    fn key(&self, name: &str, spec: Option<&str>) -> String {
+        match spec {
+            Some(spec) if self.use_grid_names => format!("{name}/{spec}"),
+            Some(spec) => format!("{name}_{spec}"),
+            None => name.to_owned(),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &ServedLayer> {
+        self.layers.iter()
+    }
+
+    /// The layer for the parts of a path. Without grid names a missing system
+    /// is looked for in the order of `fallbacks`.
+    ///
+    /// # Errors
+    /// There is no such layer.
+    pub fn find(
+        &self,
+        name: &str,
+        spec: Option<&str>,
+        fallbacks: [&str; 2],
+    ) -> Result<&ServedLayer, Failure> {
+        let key = self.key(name, spec);
+        let found = self.by_name.get(&key).or_else(|| {
+            if self.use_grid_names {
+                return None;
+            }
+            fallbacks.iter().find_map(|code| self.by_name.get(&format!("{key}_{code}")))
+        });
+        match found {
+            Some(&at) => Ok(&self.layers[at]),
+            None => Err(Failure::new(format!("unknown layer: {name}"))),
+        }
+    }
+}
+
+/// A path of the tile services taken apart: `layer[/spec]/z/x/y.format`.
+#[derive(Debug, PartialEq)]
+pub struct TilePath<'a> {
+    pub layer: &'a str,
+    pub spec: Option<&'a str>,
+    pub tile: PublicTile,
+    pub format: &'a str,
+}
+
+impl<'a> TilePath<'a> {
+    /// `path` begins behind the slash of the service's name.
+    pub fn parse(path: &'a str) -> Option<TilePath<'a>> {
+        let mut parts = path.split('/');
+        let mut next = || parts.next().filter(|part| !part.is_empty());
+        let (a, b, c, d, e) = (next()?, next()?, next()?, next()?, next());
+        if parts.next().is_some() {
+            return None;
+        }
+        let (layer, spec, z, x, file) = match e {
+            Some(file) => (a, Some(b), c, d, file),
+            None => (a, None, b, c, d),
+        };
+        let (y, format) = file.split_once('.')?;
+        let is_format = !format.is_empty() && format.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        is_format.then_some(())?;
+        Some(TilePath { layer, spec, tile: PublicTile::parse(x, y, z)?, format })
+    }
+}
+
+/// `/tms` and `/tiles`.
+pub struct Tms {
+    metadata: ServiceMetadata,
+    layers: LayerTable,
+    origin: Option<Origin>,
+    tms: Arc<TileAnswers>,
+    plain: Arc<TileAnswers>,
+}
+
+const FALLBACKS: [&str; 2] = ["EPSG900913", "EPSG4326"];
+
+impl Tms {
+    pub fn new(parts: TmsParts, cors: Option<&str>, hide_error_details: bool) -> Tms {
+        Tms {
+            metadata: parts.metadata,
+            layers: LayerTable::new(parts.layers, parts.use_grid_names),
+            origin: parts.origin,
+            tms: TileAnswers::new(parts.expires_s, cors, hide_error_details, tms_failure),
+            plain: TileAnswers::new(parts.expires_s, cors, hide_error_details, plain_failure),
+        }
+    }
+
+    /// Answers below `/tiles`; `path` is what follows.
+    pub fn answer_plain(&self, path: &str, request: &Request) -> Answer {
+        let origin = match Parameters::parse(&request.query).first("origin") {
+            Some("sw") => Some(Origin::SouthWest),
+            Some("nw") => Some(Origin::NorthWest),
+            _ => self.origin,
+        };
+        self.tile(path, request, &self.plain, false, origin)
+    }
+
+    /// Answers below `/tms`; `path` is what follows.
+    pub fn answer_tms(&self, path: &str, url: &BaseUrl, request: &Request) -> Answer {
+        if matches!(path, "" | "/") {
+            return Answer::Ready(document(200, "text/xml", self.root(url)));
+        }
+        let Some(rest) = path.strip_prefix("/1.0.0") else {
+            return self.tile(path, request, &self.tms, true, Some(Origin::SouthWest));
+        };
+        if matches!(rest, "" | "/") {
+            return Answer::Ready(document(200, "text/xml", self.capabilities(url)));
+        }
+        let mut parts = rest.strip_prefix('/').unwrap_or(rest).split('/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(layer), spec, None) if rest.starts_with('/') && !rest.ends_with('/') => {
+                match self.layers.find(layer, spec, FALLBACKS) {
+                    Ok(layer) => Answer::Ready(document(200, "text/xml", tile_map(layer, url))),
+                    Err(failure) => self.tms.tell(&failure),
+                }
+            }
+            _ => self.tile(path, request, &self.tms, true, Some(Origin::SouthWest)),
+        }
+    }
+
+    fn tile(
+        &self,
+        path: &str,
+        request: &Request,
+        answers: &Arc<TileAnswers>,
+        use_profiles: bool,
+        origin: Option<Origin>,
+    ) -> Answer {
+        let below = path.strip_prefix('/').unwrap_or(path);
+        let below = below.strip_prefix("1.0.0/").unwrap_or(below);
+        let found = TilePath::parse(below)
+            .ok_or_else(|| Failure::new(format!("invalid request ({path})")))
+            .and_then(|path| {
+                let layer = self.layers.find(path.layer, path.spec, FALLBACKS)?;
+                layer.check_format(path.format)?;
+                let coord = layer.coord(path.tile, use_profiles, origin)?;
+                let dimensions = layer.dimensions(|_| None)?;
+                Ok((layer, TileAddress { coord, dimensions }))
+            });
+        match found {
+            Ok((layer, address)) => answers.tile(layer, address, request),
+            Err(failure) => answers.tell(&failure),
+        }
+    }
+
+    fn root(&self, url: &BaseUrl) -> String {
+        let address = url.request_url();
+        let mut xml = XmlWriter::new();
+        xml.open("Services");
+        xml.open("TileMapService")
+            .attribute("title", &self.metadata.title)
+            .attribute("version", "1.0.0")
+            .attribute("href", &format!("{}/1.0.0/", address.strip_suffix('/').unwrap_or(&address)));
+        xml.finish()
+    }
+
+    fn capabilities(&self, url: &BaseUrl) -> String {
+        let mut xml = XmlWriter::new();
+        xml.open("TileMapService").attribute("version", "1.0.0");
+        xml.leaf("Title", &self.metadata.title);
+        xml.leaf("Abstract", self.metadata.abstract_text.as_deref().unwrap_or_default());
+        if !self.metadata.keyword_lists.is_empty() {
+            xml.open("KeywordList");
+            for list in &self.metadata.keyword_lists {
+                let quoted: Vec<String> = list.keywords.iter().map(|word| format!("\"{word}\"")).collect();
+                xml.text(&quoted.join(" "));
+            }
+            xml.close();
+        }
+        self.write_contact(&mut xml);
+        let address = url.request_url();
+        let address = address.trim_end_matches('/');
+        xml.open("TileMaps");
+        for layer in self.layers.iter() {
+            xml.open("TileMap")
+                .attribute("title", &layer.layer.title)
+                .attribute("srs", &layer.srs_name)
+                .attribute("profile", layer.profile)
+                .attribute("href", &format!("{address}/{}/{}", layer.layer.name, layer.spec))
+                .close();
+        }
+        xml.finish()
+    }
+
+    fn write_contact(&self, xml: &mut XmlWriter) {
+        let Some(contact) = &self.metadata.contact else { return };
+        xml.open("ContactInformation");
+        xml.open("ContactPersonPrimary")
+            .leaf("ContactPerson", &contact.person)
+            .leaf("ContactOrganization", &contact.organization)
+            .close();
+        xml.leaf("ContactPosition", &contact.position);
+        xml.open("ContactAddress")
+            .leaf("Address", &contact.address)
+            .leaf("City", &contact.city)
+            .leaf("PostCode", &contact.postcode)
+            .leaf("Country", &contact.country)
+            .close();
+        xml.leaf("ContactVoiceTelephone", &contact.phone)
+            .leaf("ContactFacsimileTelephone", &contact.fax)
+            .leaf("ContactElectronicMailAddress", &contact.email);
+        xml.close();
+    }
+}
+
+/// The document of one tile map.
+fn tile_map(layer: &ServedLayer, url: &BaseUrl) -> String {
+    let extent = layer.extent();
+    let (width, height) = layer.grid().tile_size;
+    let [west, south, east, north] = extent.to_array().map(number);
+    let mut xml = XmlWriter::new();
+    xml.open("TileMap").attribute("version", "1.0.0");
+    xml.leaf("Title", &layer.layer.title);
+    xml.leaf("Abstract", "");
+    xml.leaf("SRS", &layer.srs_name);
+    xml.open("BoundingBox")
+        .attribute("minx", &west)
+        .attribute("miny", &south)
+        .attribute("maxx", &east)
+        .attribute("maxy", &north)
+        .close();
+    xml.open("Origin").attribute("x", &west).attribute("y", &south).close();
+    xml.open("TileFormat")
+        .attribute("width", &width.to_string())
+        .attribute("height", &height.to_string())
+        .attribute("mime-type", layer.mime)
+        .attribute("extension", layer.format)
+        .close();
+    xml.open("TileSets").attribute("profile", layer.profile);
+    let address = url.request_url();
+    for (order, resolution) in layer.tile_sets() {
+        xml.open("TileSet")
+            .attribute("href", &format!("{address}/{order}"))
+            .attribute("units-per-pixel", &number(resolution))
+            .attribute("order", &order.to_string())
+            .close();
+    }
+    xml.finish()
 }

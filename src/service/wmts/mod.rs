@@ -1,7 +1,22 @@
-//! The Web Map Tile Service, key-value and RESTful.
+//! The Web Map Tile Service 1.0.0, key-value and RESTful: two ways of asking
+//! for the same tiles.
 
+pub mod capabilities;
+pub mod kvp;
+pub mod rest;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Answer;
+use super::exception::{Failure, wmts_failure};
 use super::metadata::ServiceMetadata;
-use super::tile::TileLayer;
+use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer, plain_integer};
+use crate::geo::Origin;
+use crate::plan::TileAddress;
+use crate::wire::Request;
+
+pub use rest::{PathTemplate, TemplateError};
 
 /// `services.wmts` (mapproxy-features.md §7.5).
 #[derive(Clone)]
@@ -17,4 +32,160 @@ pub struct WmtsParts {
     pub info_formats: Vec<(String, String)>,
     /// `tiles.expires_hours` in seconds.
     pub expires_s: u64,
+}
+
+/// A layer and the grids on which it is served.
+struct WmtsLayer {
+    name: String,
+    /// In the order of the configuration.
+    by_grid: Vec<ServedLayer>,
+}
+
+impl WmtsLayer {
+    /// What capabilities say of the layer is said of its first grid.
+    fn first(&self) -> &ServedLayer {
+        &self.by_grid[0]
+    }
+
+    fn on_grid(&self, name: &str) -> Option<&ServedLayer> {
+        self.by_grid.iter().find(|layer| layer.grid().name == name)
+    }
+}
+
+/// The service at `/service` and `/ows` (key-value) and at `/wmts` (RESTful).
+pub struct Wmts {
+    metadata: ServiceMetadata,
+    layers: Vec<WmtsLayer>,
+    by_name: HashMap<String, usize>,
+    info_formats: Vec<(String, String)>,
+    pub kvp: bool,
+    pub restful: bool,
+    template: PathTemplate,
+    info_template: PathTemplate,
+    answers: Arc<TileAnswers>,
+    skipped: Vec<String>,
+}
+
+/// A tile as either way of asking names it.
+struct TileQuery<'a> {
+    layer: &'a str,
+    matrix_set: &'a str,
+    matrix: &'a str,
+    column: &'a str,
+    row: &'a str,
+    /// Empty: the layer's own.
+    format: &'a str,
+}
+
+impl Wmts {
+    /// # Errors
+    /// A template that lacks a required variable.
+    pub fn new(
+        parts: WmtsParts,
+        cors: Option<&str>,
+        hide_error_details: bool,
+    ) -> Result<Wmts, TemplateError> {
+        let template = parts.restful_template.as_deref().unwrap_or(rest::DEFAULT_TEMPLATE);
+        let info_template =
+            parts.restful_featureinfo_template.as_deref().unwrap_or(rest::DEFAULT_INFO_TEMPLATE);
+        let mut wmts = Wmts {
+            metadata: parts.metadata,
+            layers: Vec::new(),
+            by_name: HashMap::new(),
+            info_formats: parts.info_formats,
+            kvp: parts.kvp,
+            restful: parts.restful,
+            template: PathTemplate::parse(template, false)?,
+            info_template: PathTemplate::parse(info_template, true)?,
+            answers: TileAnswers::new(parts.expires_s, cors, hide_error_details, wmts_failure),
+            skipped: Vec::new(),
+        };
+        for layer in parts.layers {
+            wmts.add(layer);
+        }
+        Ok(wmts)
+    }
+
+    fn add(&mut self, layer: TileLayer) {
+        let served = ServedLayer::new(layer, true);
+        let name = served.layer.name.clone();
+        if !served.grid().supports_origin(Origin::NorthWest) {
+            let (grid, cache) = (&served.grid().name, &served.layer.cache_name);
+            self.skipped.push(format!(
+                "layer '{name}' is left out of WMTS: rows of grid '{grid}' of cache '{cache}' cannot be counted from the top"
+            ));
+            return;
+        }
+        let at = *self.by_name.entry(name.clone()).or_insert_with(|| {
+            self.layers.push(WmtsLayer { name, by_grid: Vec::new() });
+            self.layers.len() - 1
+        });
+        let by_grid = &mut self.layers[at].by_grid;
+        match by_grid.iter_mut().find(|known| known.spec == served.spec) {
+            Some(known) => *known = served,
+            None => by_grid.push(served),
+        }
+    }
+
+    /// Sentences for the operator: layers that are not served and why.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
+    fn layer(&self, name: &str) -> Result<&WmtsLayer, Failure> {
+        let at = self.by_name.get(name).copied();
+        at.map(|at| &self.layers[at])
+            .ok_or_else(|| Failure::coded("InvalidParameterValue", format!("unknown layer: {name}")))
+    }
+
+    fn layer_on_grid(&self, query: &TileQuery<'_>) -> Result<&ServedLayer, Failure> {
+        let unknown = || {
+            let message = format!("unknown tilematrixset: {}", query.matrix_set);
+            Failure::coded("InvalidParameterValue", message)
+        };
+        self.layer(query.layer)?.on_grid(query.matrix_set).ok_or_else(unknown)
+    }
+
+    /// Answers with a tile; `value_of` gives dimension values by lower-case name.
+    fn tile<'a>(
+        &self,
+        query: &TileQuery<'_>,
+        value_of: impl Fn(&str) -> Option<&'a str>,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
+        let layer = self.layer_on_grid(query)?;
+        let tile = query.tile()?;
+        if !query.format.is_empty() {
+            layer.check_format(query.format)?;
+        }
+        let coord = layer.coord(tile, false, Some(Origin::NorthWest))?;
+        let dimensions = layer.dimensions(value_of)?;
+        Ok(self.answers.tile(layer, TileAddress { coord, dimensions }, request))
+    }
+
+    /// Feature info of a tile's pixel: the query is checked, then refused,
+    /// because no source of feature info is built in yet.
+    fn feature_info(&self, query: &TileQuery<'_>) -> Result<Answer, Failure> {
+        self.layer_on_grid(query)?;
+        query.tile()?;
+        let message = format!("layer {} not queryable", query.layer);
+        Err(Failure::coded("OperationNotSupported", message))
+    }
+}
+
+impl TileQuery<'_> {
+    fn tile(&self) -> Result<PublicTile, Failure> {
+        let invalid = |what: &str, value: &str| {
+            Failure::coded("InvalidParameterValue", format!("invalid {what} ({value})"))
+        };
+        let x = plain_integer(self.column).ok_or_else(|| invalid("tilecol", self.column))?;
+        let y = plain_integer(self.row).ok_or_else(|| invalid("tilerow", self.row))?;
+        // Identifiers of matrices have two digits: 00, 01, …
+        let matrix = match self.matrix.strip_prefix('0') {
+            Some(rest) if rest.len() == 1 => rest,
+            _ => self.matrix,
+        };
+        let z = plain_integer(matrix).ok_or_else(|| invalid("tilematrix", self.matrix))?;
+        Ok(PublicTile { x, y, z })
+    }
 }

@@ -1,0 +1,210 @@
+//! Under which address the client knows us: Host and what proxies say about
+//! it. Everything from the request is checked before it is believed, because
+//! these addresses are written into documents that others cache.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::wire::Request;
+
+/// What may stand unescaped in a path.
+const PATH_SAFE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+
+/// Longer names of hosts are not believed (DNS: 253, and a port).
+const HOST_BYTES_MAX: usize = 270;
+/// Longer script names are not believed.
+const SCRIPT_NAME_BYTES_MAX: usize = 1024;
+
+/// The address of a request, in the parts that documents need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaseUrl {
+    /// `https://example.org`, without a slash at the end.
+    pub host_url: String,
+    /// Where we are mounted, percent-encoded: empty or `/gis`.
+    pub script_name: String,
+    /// The path below it, decoded.
+    pub path: String,
+}
+
+/// The Host field names no host.
+#[derive(Debug, PartialEq)]
+pub struct BadHost;
+
+impl BaseUrl {
+    /// # Errors
+    /// A Host field that cannot be one. Forwarded fields that make no sense
+    /// are passed over.
+    pub fn of(request: &Request) -> Result<BaseUrl, BadHost> {
+        let headers = &request.headers;
+        let scheme = forwarded_scheme(headers.get("X-Forwarded-Proto")).unwrap_or(request.scheme);
+        let forwarded = headers
+            .get("X-Forwarded-Host")
+            .and_then(|list| list.split(',').next())
+            .map(str::trim)
+            .filter(|host| is_host(host));
+        let host = match (forwarded, headers.get("Host")) {
+            (Some(host), _) => host,
+            (None, Some(host)) if is_host(host) => without_default_port(host, scheme),
+            (None, Some(_)) => return Err(BadHost),
+            (None, None) => "localhost",
+        };
+        let mut path = percent_decode_str(&request.path).decode_utf8_lossy().into_owned();
+        let mut script_name = request.script_name.as_str();
+        if let Some(name) = headers.get("X-Script-Name").filter(|name| is_script_name(name)) {
+            script_name = name;
+            let rest = path.strip_prefix(name.trim_end_matches('/'));
+            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                path = rest.to_owned();
+            }
+        }
+        let script_name = script_name.trim_end_matches('/');
+        Ok(BaseUrl {
+            host_url: format!("{scheme}://{host}"),
+            script_name: utf8_percent_encode(script_name, PATH_SAFE).to_string(),
+            path,
+        })
+    }
+
+    /// Address of the mount point, without a slash at the end.
+    pub fn script_url(&self) -> String {
+        format!("{}{}", self.host_url, self.script_name)
+    }
+
+    /// Address of the request without its query.
+    pub fn request_url(&self) -> String {
+        let path = utf8_percent_encode(&self.path, PATH_SAFE);
+        format!("{}{}{path}", self.host_url, self.script_name)
+    }
+
+    /// The same address as a site mounted at `/name` sees it; `None` when the
+    /// path does not lie below.
+    pub fn below(&self, name: &str) -> Option<BaseUrl> {
+        let rest = self.path.strip_prefix('/')?.strip_prefix(name)?;
+        if !(rest.is_empty() || rest.starts_with('/')) {
+            return None;
+        }
+        let mut below = self.clone();
+        below.script_name.push('/');
+        below.script_name.extend(utf8_percent_encode(name, PATH_SAFE));
+        below.path = rest.to_owned();
+        Some(below)
+    }
+}
+
+fn forwarded_scheme(value: Option<&str>) -> Option<&'static str> {
+    let first = value?.split(',').next()?.trim();
+    ["https", "http"].into_iter().find(|scheme| first.eq_ignore_ascii_case(scheme))
+}
+
+/// A name, IPv4 address or `[IPv6]`, with or without a port.
+fn is_host(host: &str) -> bool {
+    if host.is_empty() || host.len() > HOST_BYTES_MAX {
+        return false;
+    }
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            let is_address = address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.');
+            if address.is_empty() || !is_address {
+                return false;
+            }
+            match rest.strip_prefix(':') {
+                Some(port) => ("v6", Some(port)),
+                None if rest.is_empty() => ("v6", None),
+                None => return false,
+            }
+        }
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    let is_name = !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    is_name && port.is_none_or(is_port)
+}
+
+fn is_port(port: &str) -> bool {
+    !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0)
+}
+
+fn without_default_port<'a>(host: &'a str, scheme: &str) -> &'a str {
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    host.strip_suffix(port).filter(|name| !name.ends_with(':')).unwrap_or(host)
+}
+
+fn is_script_name(name: &str) -> bool {
+    name.starts_with('/')
+        && !name.starts_with("//")
+        && name.len() <= SCRIPT_NAME_BYTES_MAX
+        && !name.bytes().any(|b| b.is_ascii_control() || b == b'\\' || b == b'?' || b == b'#')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Headers, Method};
+
+    fn request(path: &str, fields: &[(&str, &str)]) -> Request {
+        Request {
+            method: Method::Get,
+            path: path.to_owned(),
+            query: String::new(),
+            scheme: "http",
+            script_name: String::new(),
+            headers: Headers(fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()),
+            body: Vec::new(),
+            peer: None,
+        }
+    }
+
+    #[test]
+    fn addresses_follow_what_proxies_say() {
+        for (fields, url) in [
+            (vec![("Host", "example.org")], "http://example.org/service"),
+            (vec![("Host", "example.org:80")], "http://example.org/service"),
+            (vec![("Host", "example.org:8080")], "http://example.org:8080/service"),
+            (vec![("Host", "[::1]:80")], "http://[::1]/service"),
+            (vec![], "http://localhost/service"),
+            (vec![("Host", "a:443"), ("X-Forwarded-Proto", "https, http")], "https://a/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Host", "b.example:81, c")], "http://b.example:81/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Host", "b/evil")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Proto", "javascript")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Script-Name", "/gis/ä")], "http://a/gis/%C3%A4/service"),
+            (vec![("Host", "a"), ("X-Script-Name", "//evil.example")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Script-Name", "evil")], "http://a/service"),
+        ] {
+            assert_eq!(BaseUrl::of(&request("/service", &fields)).unwrap().request_url(), url, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_script_name_in_the_path_is_taken_off() {
+        let url = BaseUrl::of(&request("/gis/tms/x%22", &[("Host", "a"), ("X-Script-Name", "/gis/")]));
+        let url = url.unwrap();
+        assert_eq!(url.path, "/tms/x\"");
+        let url = BaseUrl::of(&request("/gis/tms/x%22", &[("Host", "a"), ("X-Script-Name", "/gis")]));
+        let url = url.unwrap();
+        assert_eq!(url.path, "/tms/x\"");
+        assert_eq!(url.request_url(), "http://a/gis/tms/x%22");
+        assert_eq!(url.script_url(), "http://a/gis");
+    }
+
+    #[test]
+    fn hosts_that_are_none_are_refused() {
+        for host in [
+            "", "a b", "a/b", "user@a", "a:99999", "a:", "a:0", "a:80:80", "[::1", "[]", "a\"b", "ä",
+            "[::1]x",
+        ] {
+            assert_eq!(BaseUrl::of(&request("/", &[("Host", host)])), Err(BadHost), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_site_below_a_prefix_sees_its_own_path() {
+        let url = BaseUrl::of(&request("/one/service", &[("Host", "a")])).unwrap();
+        let below = url.below("one").unwrap();
+        assert_eq!((below.path.as_str(), below.script_url().as_str()), ("/service", "http://a/one"));
+        assert_eq!(below.request_url(), url.request_url());
+        assert!(url.below("on").is_none());
+    }
+}
