@@ -1,7 +1,8 @@
 //! Failures of a source, and what the configuration makes of them.
 
 /// Why a source gave no image. The text names the cause for the operator;
-/// what a client may see of it is decided in `service`.
+/// what a client may see of it is decided in `service`. URLs in it hold no
+/// credentials.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SourceError {
     #[error("{url}: HTTP status {status}")]
@@ -14,6 +15,21 @@ pub enum SourceError {
     TooLarge { url: String, limit_bytes: u64 },
     #[error("{0}")]
     Other(String),
+}
+
+impl SourceError {
+    /// What MapProxy shows a client instead of [`SourceError`]'s own text when
+    /// `hide_error_details` is on: the kind, no URL and no reason.
+    pub fn public_text(&self) -> &'static str {
+        match self {
+            SourceError::Status { .. } => "HTTP Error (see logs for URL and reason).",
+            SourceError::Transport { .. } | SourceError::TooLarge { .. } => {
+                "No response from URL (see logs for URL and reason)."
+            }
+            SourceError::NotAnImage { .. } => "no image returned from source (see logs for URL and reason).",
+            SourceError::Other(_) => "source failed (see logs for the reason).",
+        }
+    }
 }
 
 /// One entry of `on_error`.
@@ -30,8 +46,44 @@ pub struct OnErrorRule {
 pub struct OnError(pub Vec<OnErrorRule>);
 
 impl OnError {
-    /// The rule for a failure, if one is configured.
-    pub fn rule(&self, _error: &SourceError) -> Option<&OnErrorRule> {
-        todo!()
+    /// The rule for a failure, if one is configured: that of its HTTP status,
+    /// else `other`, which stands for everything not listed, time-outs included.
+    pub fn rule(&self, error: &SourceError) -> Option<&OnErrorRule> {
+        let status = match error {
+            SourceError::Status { status, .. } => Some(*status),
+            _ => None,
+        };
+        let listed = status.and_then(|status| self.0.iter().find(|rule| rule.status == Some(status)));
+        listed.or_else(|| self.0.iter().find(|rule| rule.status.is_none()))
+    }
+
+    /// The answer that stands for a failure, or the failure.
+    pub(super) fn answer(&self, error: SourceError) -> Result<super::Answer, SourceError> {
+        match self.rule(&error) {
+            Some(rule) => Ok(super::Answer::Color {
+                color: rule.color,
+                cacheable: rule.cache,
+                authorize_stale: rule.authorize_stale,
+            }),
+            None => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_status_goes_before_other() {
+        let rule = |status, color| OnErrorRule { status, color, cache: false, authorize_stale: false };
+        let rules = OnError(vec![rule(None, [1; 4]), rule(Some(500), [2; 4]), rule(Some(204), [3; 4])]);
+        let of = |error: &SourceError| rules.rule(error).map(|rule| rule.color[0]);
+        let status = |status| SourceError::Status { url: String::new(), status };
+        assert_eq!(of(&status(500)), Some(2));
+        assert_eq!(of(&status(204)), Some(3));
+        assert_eq!(of(&status(404)), Some(1));
+        assert_eq!(of(&SourceError::Transport { url: String::new(), reason: String::new() }), Some(1));
+        assert!(OnError(vec![rule(Some(404), [0; 4])]).rule(&status(500)).is_none());
     }
 }

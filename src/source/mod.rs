@@ -2,16 +2,24 @@
 //!
 //! Uses `wire` (URLs) and `geo`. Brings bytes; pixels are made elsewhere.
 
+mod address;
+mod auth;
+mod body;
 pub mod client;
+mod cookies;
 pub mod error;
+mod local;
+mod pool;
+mod semaphore;
 pub mod template;
 pub mod tile;
 pub mod wms;
 
-pub use client::{Client, ClientOptions};
+pub use address::redact;
+pub use client::{Client, ClientOptions, Method};
 pub use error::{OnError, OnErrorRule, SourceError};
 pub use tile::TileSource;
-pub use wms::WmsSource;
+pub use wms::{WmsSource, WmsVersion};
 
 use crate::geo::{Extent, Srs};
 
