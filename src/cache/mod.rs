@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod file;
 pub mod lock;
+pub mod world;
 
 use std::fs::File;
 use std::path::PathBuf;

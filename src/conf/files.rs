@@ -38,6 +38,25 @@ impl FileSet {
         Ok(&self.files[path])
     }
 
+    /// The `*.yaml` files of a directory, in alphabetical order. A sealed set
+    /// knows those that were read.
+    pub fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        let is_yaml = |path: &Path| path.extension().is_some_and(|e| e == "yaml");
+        if self.sealed {
+            let known = self.files.keys().filter(|p| p.parent() == Some(directory) && is_yaml(p));
+            return Ok(known.cloned().collect());
+        }
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            let path = entry?.path();
+            if is_yaml(&path) && path.is_file() {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Files read so far (what a development server watches).
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)

@@ -5,6 +5,7 @@
 
 pub mod cache_layer;
 pub mod compose;
+pub mod conditional;
 pub mod create;
 pub mod flight;
 pub mod fresh;
@@ -27,6 +28,7 @@ pub use crate::cache::{Dimensions, TileAddress};
 pub use crate::source::SourceError;
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
 pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};
+pub use conditional::{ResolutionLayer, SrsLayer};
 pub use fresh::FreshRule;
 pub use memory::TileMemory;
 pub use picture::{Drawn, Picture};

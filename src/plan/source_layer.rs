@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, SupportedSrs, Turn};
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::decor::{self, Placement, TextStyle};
-use crate::render::{self, Color, DecodeLimits, Kernel, Mosaic, Raster, warp};
+use crate::render::{self, Color, DecodeLimits, Format, Kernel, Mosaic, Raster, warp};
 use crate::source::{Answer, MapRequest, TileSource, WmsSource};
 
 /// What a WMS layer is made of.
@@ -55,7 +55,8 @@ impl WmsLayer {
             .unwrap_or_else(|| query.format.mime().to_owned());
         match options.supported_formats.as_slice() {
             [] => wanted,
-            list if list.contains(&wanted) => wanted,
+            // Formats compare by what they are, not by how they are spelled.
+            list if list.iter().any(|l| *l == wanted || Format::parse(l) == Format::parse(&wanted)) => wanted,
             list => list[0].clone(),
         }
     }

@@ -1,0 +1,88 @@
+//! What the operator says about services and layers, from the configuration's
+//! shape into that of the documents.
+
+use crate::conf::conf as from;
+use crate::service::metadata as to;
+
+pub(crate) fn service(md: &from::ServiceMd) -> to::ServiceMetadata {
+    to::ServiceMetadata {
+        title: md.title.clone().unwrap_or_default(),
+        abstract_text: md.abstract_text.clone(),
+        online_resource: md.online_resource.clone(),
+        contact: md.contact.as_ref().map(contact),
+        fees: md.fees.clone(),
+        access_constraints: md.access_constraints.clone(),
+        keyword_lists: md.keyword_list.iter().map(keywords).collect(),
+    }
+}
+
+fn contact(contact: &from::Contact) -> to::Contact {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    to::Contact {
+        person: text(&contact.person),
+        position: text(&contact.position),
+        organization: text(&contact.organization),
+        address_type: contact.address_type.clone(),
+        address: text(&contact.address),
+        city: text(&contact.city),
+        postcode: text(&contact.postcode),
+        state: text(&contact.state),
+        country: text(&contact.country),
+        phone: text(&contact.phone),
+        fax: text(&contact.fax),
+        email: text(&contact.email),
+    }
+}
+
+fn keywords(list: &from::KeywordList) -> to::KeywordList {
+    to::KeywordList { vocabulary: list.vocabulary.clone(), keywords: list.keywords.clone() }
+}
+
+pub(crate) fn layer(md: &from::LayerMd) -> to::LayerMetadata {
+    to::LayerMetadata {
+        abstract_text: md.abstract_text.clone(),
+        keyword_lists: md.keyword_list.iter().map(keywords).collect(),
+        attribution: md.attribution.as_ref().map(|a| to::Attribution {
+            title: a.title.clone(),
+            url: a.url.clone(),
+            logo: a.logo.as_ref().map(|logo| to::Logo {
+                url: logo.url.clone(),
+                width: logo.width.map(|w| w.to_string()),
+                height: logo.height.map(|h| h.to_string()),
+                format: logo.format.clone(),
+            }),
+        }),
+        identifiers: md
+            .identifier
+            .iter()
+            .map(|i| to::Identifier {
+                url: i.url.clone(),
+                name: i.name.clone().unwrap_or_default(),
+                value: i.value.clone().unwrap_or_default(),
+            })
+            .collect(),
+        metadata_urls: urls(&md.metadata),
+        data_urls: urls(&md.data),
+        feature_list_urls: urls(&md.feature_list),
+    }
+}
+
+fn urls(list: &[from::MetadataUrl]) -> Vec<to::MetadataUrl> {
+    list.iter()
+        .map(|m| to::MetadataUrl {
+            url: m.url.clone().unwrap_or_default(),
+            kind: m.kind.clone(),
+            format: m.format.clone(),
+        })
+        .collect()
+}
+
+pub(crate) fn dimensions(list: &[from::DimensionConf]) -> Vec<to::Dimension> {
+    list.iter()
+        .map(|d| to::Dimension {
+            name: d.name.clone(),
+            values: d.values.clone(),
+            default: d.default.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,444 @@
+//! Sources and caches of the configuration as layers that can be drawn.
+//!
+//! Each cache is built once, after the caches that it draws from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Shared, largest_picture_bytes};
+use crate::cache::{FileStore, FileStoreOptions, Fsync, NoStore, TileStore, world::WorldStore};
+use crate::conf::conf::{
+    Backend, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef, TimeSpec,
+    WmsConf,
+};
+use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
+use crate::plan::{
+    CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, MapLayer, ResRange, ResolutionLayer,
+    SrsLayer, SupportedSrs, TileCache, TileCacheOptions, TileLayer, WmsLayer, WmsLayerOptions,
+};
+use crate::render::{DecodeLimits, Format};
+use crate::source::template::UrlTemplate;
+use crate::source::{Client, ClientOptions, TileSource, WmsSource};
+
+/// The embedded world's tiles and when they were made.
+static WORLD: &[u8] = include_bytes!("../../etc/world/world.tiles");
+/// 2026-11-22: the day the archive was drawn.
+const WORLD_MODIFIED_S: u64 = 1_795_305_600;
+
+/// One cache on one grid with the layer that draws it.
+#[derive(Clone)]
+pub(crate) struct BuiltCache {
+    pub(crate) grid: Arc<GridConf>,
+    pub(crate) cache: Arc<TileCache>,
+    pub(crate) extent: Option<(Extent, Srs)>,
+    pub(crate) layer: Arc<dyn MapLayer>,
+}
+
+/// Builds what layers refer to, each thing once.
+pub(crate) struct Builder<'a> {
+    conf: &'a Conf,
+    shared: &'a Shared<'a>,
+    decode_limits: DecodeLimits,
+    caches: HashMap<&'a str, Arc<[BuiltCache]>>,
+    clients: Vec<(ClientKey, Arc<Client>)>,
+    /// Sentences about what cannot be built.
+    pub(crate) errors: Vec<String>,
+}
+
+#[derive(PartialEq)]
+struct ClientKey {
+    http: HttpConf,
+    concurrent_requests: u32,
+    basic_auth: Option<(String, String)>,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(conf: &'a Conf, shared: &'a Shared<'a>) -> Builder<'a> {
+        let bytes = shared.limits.decoded_image_bytes.max(largest_picture_bytes(conf));
+        Builder {
+            conf,
+            shared,
+            decode_limits: DecodeLimits { pixels_bytes_max: bytes, ..DecodeLimits::default() },
+            caches: HashMap::new(),
+            clients: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    pub(crate) fn decode_limits(&self) -> DecodeLimits {
+        self.decode_limits
+    }
+
+    /// What a layer or cache names, as something to draw; `None` where there
+    /// is nothing to draw (`map: false`, a kind that is still missing).
+    pub(crate) fn layer(&mut self, source: &SourceRef) -> Option<Arc<dyn MapLayer>> {
+        match source {
+            SourceRef::Cache(name) => self.cache_layer(name),
+            SourceRef::Source { name, layers } => self.source_layer(name, layers.as_deref()),
+        }
+    }
+
+    /// A cache as a layer of maps: the grid that suits the request, and its
+    /// source below `use_direct_from_res`.
+    fn cache_layer(&mut self, name: &str) -> Option<Arc<dyn MapLayer>> {
+        let conf: &'a CacheConf = self.conf.caches.get(name)?;
+        let built = self.cache(conf);
+        let first = built.first()?;
+        let opacity = conf.opacity.map(|o| o as f32);
+        let layer: Arc<dyn MapLayer> = if let [only] = &*built {
+            Arc::clone(&only.layer)
+        } else {
+            let systems = SupportedSrs {
+                list: built.iter().map(|b| b.grid.grid.srs.clone()).collect(),
+                preferred: self.conf.globals.preferred_src.clone(),
+            };
+            let layers = built.iter().map(|b| Arc::clone(&b.layer)).collect();
+            Arc::new(SrsLayer::new(layers, systems, opacity))
+        };
+        let Some(resolution) = conf.use_direct_from_res else { return Some(layer) };
+        let srs = first.grid.grid.srs.clone();
+        let direct = self.layer(conf.sources.first()?)?;
+        Some(Arc::new(ResolutionLayer { cache: layer, direct, resolution, srs, opacity }))
+    }
+
+    /// The cache on each of its grids.
+    pub(crate) fn cache(&mut self, conf: &'a CacheConf) -> Arc<[BuiltCache]> {
+        if let Some(built) = self.caches.get(conf.name.as_str()) {
+            return Arc::clone(built);
+        }
+        // A cache that draws from itself finds itself empty here; `conf` has
+        // already refused it.
+        self.caches.insert(&conf.name, Arc::from([]));
+        let built: Vec<BuiltCache> =
+            (0..conf.grids.len()).filter_map(|at| self.cache_on_grid(conf, at)).collect();
+        let built: Arc<[BuiltCache]> = built.into();
+        self.caches.insert(&conf.name, Arc::clone(&built));
+        built
+    }
+
+    fn cache_on_grid(&mut self, conf: &'a CacheConf, at: usize) -> Option<BuiltCache> {
+        let grid_conf = Arc::clone(&conf.grids[at]);
+        let grid = Arc::clone(&grid_conf.grid);
+        let store = self.store(conf, at)?;
+        let sources = self.sources_on_grid(conf, &grid);
+        let extent = merged_extent(&sources);
+        let (meta, bulk_meta) = self.meta_of(conf, &grid, &sources);
+        let cache = Arc::new(TileCache::new(TileCacheOptions {
+            name: conf.name.clone(),
+            grid,
+            store,
+            meta,
+            bulk_meta,
+            image: conf.image.clone(),
+            request_format: Format::parse(&conf.request_format).unwrap_or(conf.image.format),
+            request_mime: Some(mime_of(&conf.request_format).into()),
+            minimize_meta_requests: conf.minimize_meta_requests,
+            concurrent_creators: conf.concurrent_tile_creators as usize,
+            refresh: conf.refresh_before.as_ref().map(fresh_rule),
+            coverage: conf.coverage.clone(),
+            watermark: conf.watermark.clone(),
+            tells_single_color: conf.link_single_color.is_some(),
+            lock_timeout: seconds(conf.lock_timeout_s),
+            memory: Arc::clone(&self.shared.memory),
+            decode_limits: self.decode_limits,
+            sources,
+        }));
+        let layer = Arc::new(CacheLayer::new(CacheLayerOptions {
+            cache: Arc::clone(&cache),
+            extent: extent.clone(),
+            res_range: crate::plan::conditional::union_of(cache.sources()),
+            max_tile_limit: u64::from(conf.max_tile_limit),
+            tiled_only: false,
+            opacity: conf.opacity.map(|o| o as f32),
+        }));
+        Some(BuiltCache { grid: grid_conf, cache, extent, layer })
+    }
+
+    /// The sources of a cache. Where all of them are caches of a grid that
+    /// holds this one's tiles, tiles are copied as they are.
+    fn sources_on_grid(&mut self, conf: &'a CacheConf, grid: &Arc<TileGrid>) -> Vec<Arc<dyn MapLayer>> {
+        let tiled_only = conf.sources.iter().all(|source| match source {
+            SourceRef::Cache(name) => self.gives_tiles_of(name, grid, &conf.request_format),
+            SourceRef::Source { .. } => false,
+        });
+        conf.sources
+            .iter()
+            .filter_map(|source| match source {
+                SourceRef::Cache(name) => self.inner_cache_layer(name, grid, tiled_only),
+                SourceRef::Source { name, layers } => self.source_layer(name, layers.as_deref()),
+            })
+            .collect()
+    }
+
+    fn gives_tiles_of(&self, name: &str, grid: &TileGrid, request_format: &str) -> bool {
+        let Some(inner) = self.conf.caches.get(name) else { return false };
+        let [only] = inner.grids.as_slice() else { return false };
+        Format::parse(request_format) == Some(inner.image.format) && grid.is_subset_of(&only.grid)
+    }
+
+    fn inner_cache_layer(
+        &mut self,
+        name: &str,
+        grid: &TileGrid,
+        tiled_only: bool,
+    ) -> Option<Arc<dyn MapLayer>> {
+        let conf: &'a CacheConf = self.conf.caches.get(name)?;
+        let built = self.cache(conf);
+        let [only] = &*built else { return self.cache_layer(name) };
+        let inner = only.cache.grid();
+        let (extent, srs) =
+            only.extent.clone().unwrap_or_else(|| (inner.extent, inner.srs.clone()));
+        let outer = grid.srs.transform_extent(&srs, &grid.extent);
+        let extent = outer.and_then(|outer| extent.intersection(&outer)).unwrap_or(extent);
+        Some(Arc::new(CacheLayer::new(CacheLayerOptions {
+            cache: Arc::clone(&only.cache),
+            extent: Some((extent, srs)),
+            res_range: only.layer.res_range(),
+            max_tile_limit: 0,
+            tiled_only,
+            opacity: conf.opacity.map(|o| o as f32),
+        })))
+    }
+
+    /// Meta tiles where the sources can draw them; in bulk where they only
+    /// give tiles and that is wanted.
+    fn meta_of(
+        &mut self,
+        conf: &CacheConf,
+        grid: &Arc<TileGrid>,
+        sources: &[Arc<dyn MapLayer>],
+    ) -> (Option<MetaGrid>, bool) {
+        let several = conf.meta_size != (1, 1);
+        if !several && conf.meta_buffer_px == 0 {
+            return (None, false);
+        }
+        let able = sources.iter().filter(|s| s.supports_meta_tiles()).count();
+        if able == sources.len() {
+            return (Some(MetaGrid::new(Arc::clone(grid), conf.meta_size, conf.meta_buffer_px)), false);
+        }
+        if able > 0 {
+            self.errors.push(format!(
+                "caches.{}: meta tiles are configured but not all of its sources can draw them; \
+                 set meta_size: [1, 1] and meta_buffer: 0",
+                conf.name
+            ));
+            return (None, false);
+        }
+        if several && conf.bulk_meta_tiles {
+            return (Some(MetaGrid::new(Arc::clone(grid), conf.meta_size, 0)), true);
+        }
+        (None, false)
+    }
+
+    fn store(&mut self, conf: &CacheConf, at: usize) -> Option<Arc<dyn TileStore>> {
+        if conf.disable_storage {
+            return Some(Arc::new(NoStore { lock_dir: conf.lock_dir.clone(), lock_id: "".into() }));
+        }
+        match &conf.backend {
+            Backend::File { roots, layout } => {
+                let root = roots.get(at)?.clone();
+                Some(Arc::new(FileStore::new(FileStoreOptions {
+                    lock_id_source: root.to_string_lossy().into_owned(),
+                    root,
+                    lock_dir: conf.lock_dir.clone(),
+                    layout: *layout,
+                    extension: conf.image.format.extension().to_owned(),
+                    link_single_color: conf.link_single_color,
+                    directory_mode: conf.directory_mode,
+                    file_mode: conf.file_mode,
+                    fsync: Fsync::None,
+                })))
+            }
+            Backend::World => match WorldStore::open(WORLD, WORLD_MODIFIED_S) {
+                Ok(store) => Some(Arc::new(store)),
+                Err(error) => {
+                    self.errors.push(format!("caches.{}: {error}", conf.name));
+                    None
+                }
+            },
+            // `conf` has said that this kind is still missing.
+            Backend::Missing { .. } => None,
+        }
+    }
+
+    fn source_layer(&mut self, name: &str, layers: Option<&[String]>) -> Option<Arc<dyn MapLayer>> {
+        let conf: &'a SourceConf = self.conf.sources.get(name)?;
+        if conf.seed_only {
+            return Some(Arc::new(EmptyLayer { coverage: conf.coverage.clone() }));
+        }
+        match &conf.kind {
+            SourceKind::Debug => Some(Arc::new(DebugLayer)),
+            SourceKind::Wms(wms) if !wms.map => None,
+            SourceKind::Wms(wms) => Some(self.wms_layer(conf, wms, layers)),
+            SourceKind::Tile(tile) => {
+                let (url, auth) = split_credentials(&tile.url);
+                let template = match UrlTemplate::parse(&url) {
+                    Ok(template) => template,
+                    Err(error) => {
+                        self.errors.push(format!("sources.{name}.url: {error}"));
+                        return None;
+                    }
+                };
+                let source = TileSource {
+                    name: name.to_owned(),
+                    grid: Arc::clone(&tile.grid.grid),
+                    template,
+                    format: conf.image.options.format.clone().unwrap_or_else(|| "image/png".into()),
+                    client: self.client(conf, auth),
+                    on_error: conf.on_error.clone(),
+                };
+                Some(Arc::new(TileLayer {
+                    source: Arc::new(source),
+                    transparent: conf.image.options.transparent.unwrap_or(false),
+                    opacity: conf.image.opacity.map(|o| o as f32),
+                    coverage: conf.coverage.clone(),
+                    res_range: res_range(&conf.res),
+                    decode_limits: self.decode_limits,
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn wms_layer(
+        &mut self,
+        conf: &SourceConf,
+        wms: &WmsConf,
+        layers: Option<&[String]>,
+    ) -> Arc<dyn MapLayer> {
+        let (url, auth) = split_credentials(&wms.url);
+        let transparent = conf.image.options.transparent.or(wms.transparent);
+        let source = WmsSource {
+            name: conf.name.clone(),
+            url,
+            version: wms.version,
+            layers: layers.map_or_else(|| wms.layers.clone(), <[String]>::to_vec),
+            parameters: wms.parameters.clone(),
+            transparent: wms.transparent,
+            format: wms.format.as_deref().map(mime_of),
+            client: self.client(conf, auth),
+            on_error: conf.on_error.clone(),
+        };
+        let image = &conf.image;
+        Arc::new(WmsLayer::new(WmsLayerOptions {
+            source: Arc::new(source),
+            supported_srs: SupportedSrs {
+                list: conf.supported_srs.clone(),
+                preferred: self.conf.globals.preferred_src.clone(),
+            },
+            supported_formats: conf.supported_formats.iter().map(|f| mime_of(f)).collect(),
+            format: wms.format.as_deref().or(image.options.format.as_deref()).map(mime_of),
+            transparent: transparent.unwrap_or(false),
+            transparent_color: image.transparent_color.map(|c| (c, image.transparent_color_tolerance)),
+            opacity: image.opacity.map(|o| o as f32),
+            coverage: conf.coverage.clone(),
+            res_range: res_range(&conf.res),
+            forward_parameters: wms.forward_req_params.iter().map(|p| p.to_lowercase()).collect(),
+            resampling: image.resampling,
+            decode_limits: self.decode_limits,
+        }))
+    }
+
+    /// Sources that are asked in the same way share a client and its connections.
+    fn client(&mut self, conf: &SourceConf, basic_auth: Option<(String, String)>) -> Arc<Client> {
+        let key = ClientKey {
+            http: conf.http.clone(),
+            concurrent_requests: conf.concurrent_requests,
+            basic_auth,
+        };
+        if let Some((_, client)) = self.clients.iter().find(|(known, _)| *known == key) {
+            return Arc::clone(client);
+        }
+        let limits = self.shared.limits;
+        let picture = largest_picture_bytes(self.conf) as u64;
+        let timeout = seconds(key.http.client_timeout_s);
+        let client = Arc::new(Client::new(ClientOptions {
+            timeout_connect: Duration::from_millis(limits.upstream_connect_ms).min(timeout),
+            timeout_first_byte: timeout,
+            timeout_total: timeout.max(UPSTREAM_TOTAL_MIN),
+            body_bytes_max: limits.upstream_body_bytes.max(picture),
+            redirects_max: limits.upstream_redirects,
+            headers: key.http.headers.clone(),
+            basic_auth: key.basic_auth.clone(),
+            ca_certs: key.http.ssl_ca_certs.clone(),
+            verify_certs: !key.http.ssl_no_cert_checks,
+            method: key.http.method,
+            manage_cookies: key.http.manage_cookies,
+            concurrent_requests: key.concurrent_requests,
+            lock_dir: self.conf.globals.lock_dir.clone(),
+            hide_error_details: key.http.hide_error_details,
+        }));
+        self.clients.push((key, Arc::clone(&client)));
+        client
+    }
+}
+
+/// A whole answer may take at least this long, whatever `client_timeout` says
+/// about its first byte (reliability.md §2).
+const UPSTREAM_TOTAL_MIN: Duration = Duration::from_secs(60);
+
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or(Duration::from_secs(60))
+}
+
+fn fresh_rule(spec: &TimeSpec) -> FreshRule {
+    match spec {
+        TimeSpec::Ago { seconds: age } => FreshRule::Age(seconds(*age)),
+        TimeSpec::At(moment) => FreshRule::Since(*moment),
+        TimeSpec::FileTime(path) => FreshRule::FileTime(path.clone()),
+    }
+}
+
+pub(crate) fn res_range(bounds: &ResBounds) -> Option<ResRange> {
+    (!bounds.is_unbounded()).then_some(ResRange { coarsest: bounds.min_res, finest: bounds.max_res })
+}
+
+/// `png` → `image/png`; a MIME type stays as it is.
+fn mime_of(format: &str) -> String {
+    if format.contains('/') { format.to_owned() } else { format!("image/{format}") }
+}
+
+/// `https://user:password@host/…` without the user, and the user apart.
+fn split_credentials(url: &str) -> (String, Option<(String, String)>) {
+    let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), None) };
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let Some(at) = rest[..authority_end].rfind('@') else { return (url.to_owned(), None) };
+    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
+    (format!("{scheme}://{}", &rest[at + 1..]), Some((decode(user), decode(password))))
+}
+
+/// The area of several layers together: a single one's own, otherwise the
+/// envelope in degrees. `None`: none of them is limited.
+pub(crate) fn merged_extent(layers: &[Arc<dyn MapLayer>]) -> Option<(Extent, Srs)> {
+    let extents: Vec<(Extent, Srs)> = layers.iter().filter_map(|layer| layer.extent()).collect();
+    if let [only] = extents.as_slice() {
+        return Some(only.clone());
+    }
+    let geographic = Srs::parse("EPSG:4326").ok()?;
+    let all = extents
+        .iter()
+        .filter_map(|(extent, srs)| srs.transform_extent(&geographic, extent))
+        .reduce(|a, b| a.union(&b))?;
+    Some((all, geographic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_taken_out_of_a_url() {
+        let user = |u: &str, p: &str| Some((u.to_owned(), p.to_owned()));
+        for (url, plain, auth) in [
+            ("http://host/wms?a=b@c", "http://host/wms?a=b@c", None),
+            ("http://me:secret@host:80/", "http://host:80/", user("me", "secret")),
+            ("https://me:p%40ss@host?x", "https://host?x", user("me", "p@ss")),
+            ("http://me@host", "http://host", user("me", "")),
+            ("no url", "no url", None),
+        ] {
+            assert_eq!(split_credentials(url), (plain.to_owned(), auth), "{url}");
+        }
+    }
+}

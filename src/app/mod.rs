@@ -1,0 +1,215 @@
+//! The wiring closet: configuration → live services, layers, caches, sources.
+//!
+//! The only room that names every kind. Builds, opens nothing: connections and
+//! stores are opened at first use, after the fork.
+
+mod documents;
+mod layers;
+mod services;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::conf::conf::Conf;
+use crate::conf::daemon::{Limits, Maps};
+use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
+use crate::plan::{Gate, TileMemory};
+use crate::service::{Answer, Site};
+use crate::wire::{Request, Response};
+
+/// Everything that a worker serves from.
+pub struct App {
+    pub site: Sites,
+    pub memory: Arc<TileMemory>,
+    pub gate: Arc<Gate>,
+    /// What the operator should know though it does not stop the start.
+    pub warnings: Vec<Finding>,
+}
+
+/// What all maps of a daemon share.
+pub(crate) struct Shared<'a> {
+    limits: &'a Limits,
+    memory: Arc<TileMemory>,
+}
+
+/// The maps of a daemon: one at the root, or several below their names.
+pub enum Sites {
+    One(Box<Site>),
+    Several {
+        /// In alphabetical order.
+        sites: Vec<(String, Site)>,
+        /// Whether `/` names them.
+        listed: bool,
+    },
+}
+
+impl Sites {
+    /// Decides how the request is answered; opens nothing.
+    pub fn answer(&self, request: &Request) -> Answer {
+        let (sites, listed) = match self {
+            Sites::One(site) => return site.answer(request),
+            Sites::Several { sites, listed } => (sites, *listed),
+        };
+        let path = request.path.trim_start_matches('/');
+        let (name, rest) = path.split_once('/').map_or((path, ""), |(name, rest)| (name, rest));
+        if let Ok(at) = sites.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
+            let mut below = request.clone();
+            below.path = format!("/{rest}");
+            below.script_name = format!("{}/{name}", request.script_name);
+            return sites[at].1.answer(&below);
+        }
+        if !name.is_empty() {
+            return Answer::Ready(Response::new(404, "text/plain; charset=utf-8", "not found\n"));
+        }
+        let names = if listed { sites.as_slice() } else { &[] };
+        Answer::Ready(welcome(names, &request.script_name))
+    }
+}
+
+/// The page at the root of several maps.
+fn welcome(sites: &[(String, Site)], script_name: &str) -> Response {
+    let mut page = String::from(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rhumb</title></head>\n\
+         <body><h1>Welcome to rhumb</h1>\n",
+    );
+    if !sites.is_empty() {
+        page.push_str("<ul>\n");
+        for (name, _) in sites {
+            let (base, name) = (escape(script_name), escape(name));
+            page.push_str(&format!("<li><a href=\"{base}/{name}/\">{name}</a></li>\n"));
+        }
+        page.push_str("</ul>\n");
+    }
+    page.push_str("</body></html>\n");
+    Response::new(200, "text/html; charset=utf-8", page)
+}
+
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Builds the application of `daemon` from its files: read from disk and
+/// remembered in `files` by the probe, answered from the sealed set in a
+/// worker.
+///
+/// # Errors
+/// All findings, errors and warnings together, when there is any error.
+pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> {
+    let memory = TileMemory::new(daemon.limits.cache_memory_bytes);
+    let shared = Shared { limits: &daemon.limits, memory: Arc::clone(&memory) };
+    let mut findings = Vec::new();
+    let site = match &daemon.maps {
+        Maps::Embedded => one(load_embedded(), &shared, &mut findings),
+        Maps::File(path) => one(load_map(path, files), &shared, &mut findings),
+        Maps::Directory(path) => several(path, daemon.allow_listing, files, &shared, &mut findings),
+    };
+    match site {
+        Some(site) if !findings.iter().any(|f| f.severity == Severity::Error) => Ok(App {
+            site,
+            memory,
+            gate: Gate::new(daemon.limits.render_threads.max(1)),
+            warnings: findings,
+        }),
+        _ => Err(findings),
+    }
+}
+
+fn one(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Option<Sites> {
+    build_site(loaded, shared, findings).map(|site| Sites::One(Box::new(site)))
+}
+
+/// Each `NAME.yaml` of a directory. One that is refused is left out and named
+/// in a warning, so that it does not take the others with it; none at all is
+/// an error.
+fn several(
+    directory: &Path,
+    listed: bool,
+    files: &mut FileSet,
+    shared: &Shared<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<Sites> {
+    let names = match files.list(directory) {
+        Ok(names) => names,
+        Err(error) => {
+            findings.push(finding(directory, Severity::Error, format!("cannot list the maps: {error}")));
+            return None;
+        }
+    };
+    let mut sites = Vec::new();
+    for path in names {
+        let Some(name) = path.file_stem().and_then(|s| s.to_str()).map(str::to_owned) else { continue };
+        let mut own = Vec::new();
+        let site = build_site(load_map(&path, files), shared, &mut own);
+        let refused = own.iter().any(|f| f.severity == Severity::Error);
+        for mut each in own {
+            each.severity = Severity::Warning;
+            findings.push(each);
+        }
+        match site {
+            Some(site) if !refused => sites.push((name, site)),
+            _ => findings.push(finding(&path, Severity::Warning, "this map is not served".into())),
+        }
+    }
+    sites.sort_by(|a, b| a.0.cmp(&b.0));
+    Some(Sites::Several { sites, listed })
+}
+
+fn build_site(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Option<Site> {
+    findings.extend(loaded.findings);
+    let conf = loaded.conf?;
+    let mut own = Vec::new();
+    let parts = services::parts(&conf, shared, &mut own);
+    for text in own {
+        findings.push(finding(&conf.file, Severity::Warning, text));
+    }
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(errors) => {
+            findings.extend(errors.into_iter().map(|e| finding(&conf.file, Severity::Error, e)));
+            return None;
+        }
+    };
+    match Site::build(parts) {
+        Ok(site) => Some(site),
+        Err(errors) => {
+            findings.extend(errors.into_iter().map(|e| finding(&conf.file, Severity::Error, e)));
+            None
+        }
+    }
+}
+
+fn finding(file: &Path, severity: Severity, text: String) -> Finding {
+    Finding { severity, file: file.to_owned(), line: 0, column: 0, key: String::new(), text }
+}
+
+/// Bytes of the largest picture that a configuration itself asks for: its
+/// largest meta tile or map, four bytes a pixel.
+fn largest_picture_bytes(conf: &Conf) -> usize {
+    let metas = conf.caches.values().flat_map(|cache| {
+        cache.grids.iter().map(|grid| {
+            let (width, height) = grid.grid.tile_size;
+            let side = |tiles: u32, px: u32| {
+                u64::from(tiles) * u64::from(px) + 2 * u64::from(cache.meta_buffer_px)
+            };
+            side(cache.meta_size.0, width) * side(cache.meta_size.1, height)
+        })
+    });
+    let maps = conf.services.wms.iter().map(|wms| wms.output_pixels_max);
+    let pixels = metas.chain(maps).max().unwrap_or(0);
+    usize::try_from(pixels.saturating_mul(4)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,180 @@
+//! The services of the configuration with their layers, ready for a site.
+
+use std::sync::Arc;
+
+use super::layers::{Builder, merged_extent, res_range};
+use super::{Shared, documents};
+use crate::conf::conf::{self, Conf, LayerConf};
+use crate::plan::compose::OnSourceErrors;
+use crate::service::demo::DemoParts;
+use crate::service::kml::KmlParts;
+use crate::service::tile::TileLayer;
+use crate::service::tms::TmsParts;
+use crate::service::wms::{WmsLayer, WmsParts, WmsVersion};
+use crate::service::wmts::WmtsParts;
+use crate::service::SiteParts;
+use crate::source::wms::WmsVersion as SourceVersion;
+
+/// Everything that a site is made of. `warnings` receives sentences about
+/// what is left out.
+///
+/// # Errors
+/// Sentences about what cannot be built.
+pub(crate) fn parts<'a>(
+    conf: &'a Conf,
+    shared: &'a Shared<'a>,
+    warnings: &mut Vec<String>,
+) -> Result<SiteParts, Vec<String>> {
+    let mut builder = Builder::new(conf, shared);
+    let layers = &conf.services;
+    let tile_layers = tile_layers(conf, &mut builder);
+    let expires_s = conf.globals.tile_age_max_s;
+    let parts = SiteParts {
+        wms: layers.wms.as_ref().and_then(|wms| wms_parts(conf, wms, &tile_layers, &mut builder)),
+        wmts: layers.wmts.as_ref().map(|wmts| wmts_parts(wmts, &tile_layers, expires_s, warnings)),
+        tms: layers.tms.as_ref().map(|tms| TmsParts {
+            metadata: documents::service(&tms.md),
+            layers: tile_layers.clone(),
+            use_grid_names: tms.use_grid_names,
+            origin: tms.origin,
+            expires_s,
+        }),
+        kml: layers.kml.as_ref().map(|kml| KmlParts {
+            metadata: documents::service(&kml.md),
+            layers: tile_layers.clone(),
+            use_grid_names: kml.use_grid_names,
+            expires_s,
+        }),
+        demo: layers.demo.as_ref().map(|demo| DemoParts {
+            metadata: documents::service(&demo.md),
+            background_url: conf.globals.background_url.clone(),
+        }),
+        cors: conf.globals.access_control_allow_origin.clone(),
+        hide_error_details: conf.globals.http.hide_error_details,
+    };
+    if builder.errors.is_empty() { Ok(parts) } else { Err(builder.errors) }
+}
+
+fn wms_parts<'a>(
+    conf: &'a Conf,
+    wms: &conf::WmsService,
+    tile_layers: &[TileLayer],
+    builder: &mut Builder<'a>,
+) -> Option<WmsParts> {
+    let root = wms_layer(conf, conf.root_layer.as_ref()?, wms, builder)?;
+    Some(WmsParts {
+        root,
+        metadata: documents::service(&wms.md),
+        inspire: None,
+        srs: wms.srs.clone(),
+        srs_extents: wms.bbox_srs.iter().map(|b| (b.srs.clone(), b.limit)).collect(),
+        image_formats: wms.image_formats.iter().map(|f| (f.mime.clone(), f.image.clone())).collect(),
+        versions: wms.versions.iter().map(|v| version(*v)).collect(),
+        attribution: wms.attribution.clone(),
+        info_types: wms.featureinfo_types.clone().unwrap_or_default(),
+        on_source_errors: match wms.on_source_errors {
+            conf::OnSourceErrors::Notify => OnSourceErrors::Notify,
+            conf::OnSourceErrors::Raise => OnSourceErrors::Raise,
+        },
+        max_output_pixels: wms.output_pixels_max,
+        strict: wms.strict,
+        concurrent_layers: wms.concurrent_layer_renderer as usize,
+        tile_layers: tile_layers.to_vec(),
+        expires_s: conf.globals.tile_age_max_s,
+    })
+}
+
+fn version(version: SourceVersion) -> WmsVersion {
+    match version {
+        SourceVersion::V100 => WmsVersion::V100,
+        SourceVersion::V110 => WmsVersion::V110,
+        SourceVersion::V111 => WmsVersion::V111,
+        SourceVersion::V130 => WmsVersion::V130,
+    }
+}
+
+/// One node of the tree; `None` for a node with nothing to draw below it.
+fn wms_layer(
+    conf: &Conf,
+    layer: &LayerConf,
+    wms: &conf::WmsService,
+    builder: &mut Builder<'_>,
+) -> Option<WmsLayer> {
+    let children: Vec<WmsLayer> =
+        layer.layers.iter().filter_map(|child| wms_layer(conf, child, wms, builder)).collect();
+    let maps: Option<Vec<_>> =
+        layer.has_map.then(|| layer.sources.iter().filter_map(|s| builder.layer(s)).collect());
+    if children.is_empty() && maps.is_none() {
+        return None;
+    }
+    let title = layer.title.clone().or_else(|| wms.md.title.clone()).unwrap_or_default();
+    Some(WmsLayer {
+        name: layer.name.clone(),
+        title,
+        metadata: documents::layer(&layer.md),
+        maps,
+        children,
+        res_range: res_range(&layer.res),
+        dimensions: documents::dimensions(&layer.dimensions),
+        legend_size: None,
+        queryable: false,
+    })
+}
+
+fn wmts_parts(
+    wmts: &conf::WmtsService,
+    layers: &[TileLayer],
+    expires_s: u64,
+    warnings: &mut Vec<String>,
+) -> WmtsParts {
+    // Rows of WMTS count from the north-west: a grid whose corners do not
+    // coincide there is left out, as in MapProxy.
+    let (fit, unfit): (Vec<TileLayer>, Vec<TileLayer>) =
+        layers.iter().cloned().partition(|l| l.tiles.grid().supports_origin(crate::geo::Origin::NorthWest));
+    for layer in unfit {
+        warnings.push(format!(
+            "layer {} is not in WMTS: the grid {} has no upper left corner on each of its levels",
+            layer.name,
+            layer.tiles.grid().name
+        ));
+    }
+    WmtsParts {
+        metadata: documents::service(&wmts.md),
+        layers: fit,
+        kvp: wmts.kvp,
+        restful: wmts.restful,
+        restful_template: Some(wmts.restful_template.clone()),
+        restful_featureinfo_template: wmts.restful_featureinfo_template.clone(),
+        info_formats: wmts.featureinfo_formats.clone(),
+        expires_s,
+    }
+}
+
+/// Layers as tiles: those with caches, on each grid of the cache.
+fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> {
+    let mut found = Vec::new();
+    for layer in conf.flat_layers() {
+        let Some(name) = &layer.name else { continue };
+        for cache_name in &layer.tile_caches {
+            let Some(cache) = conf.caches.get(cache_name) else { continue };
+            for built in builder.cache(cache).iter() {
+                let grid = built.cache.grid();
+                let extent = merged_extent(built.cache.sources())
+                    .unwrap_or_else(|| (grid.extent, grid.srs.clone()));
+                found.push(TileLayer {
+                    name: name.clone(),
+                    title: layer.title.clone().unwrap_or_default(),
+                    cache_name: cache_name.clone(),
+                    tiles: Arc::clone(&built.cache) as Arc<dyn crate::service::tile::TileProvider>,
+                    extent,
+                    dimensions: documents::dimensions(&layer.dimensions),
+                    // Feature info is not served yet: no document may promise it.
+                    queryable: false,
+                    wmts_kvp_legend_url: layer.wmts_kvp_legendurl.clone(),
+                    wmts_rest_legend_url: layer.wmts_rest_legendurl.clone(),
+                });
+            }
+        }
+    }
+    found
+}
