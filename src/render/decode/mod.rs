@@ -74,7 +74,7 @@ pub fn looks_whole(bytes: &[u8]) -> Option<Format> {
     let whole = match format {
         Format::Png => png::looks_whole(bytes),
         Format::Jpeg => bytes.len() > 64 && bytes.ends_with(&[0xff, 0xd9]),
-        Format::Gif => bytes.len() > 20 && bytes.ends_with(b"\x3b"),
+        Format::Gif => gif::looks_whole(bytes),
         Format::WebP => webp::looks_whole(bytes),
         Format::Tiff => tiff::looks_whole(bytes),
         Format::GeoTiff | Format::Mixed => false,
@@ -102,3 +102,6 @@ fn raster_from_rgba(width: u32, height: u32, pixels: Vec<u8>) -> Raster {
     raster.opaque = !raster.has_alpha();
     raster
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,5 +118,10 @@ fn only_color(raster: &Raster) -> Option<Color> {
     (pixels[4..] == pixels[..pixels.len() - 4]).then_some(color)
 }
 
+/// Brightness by ITU-R 601, as Pillow weighs it.
+fn luma(r: u8, g: u8, b: u8) -> u8 {
+    ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

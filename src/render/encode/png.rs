@@ -9,7 +9,7 @@ use std::cell::RefCell;
 
 use libdeflater::{CompressionLvl, Compressor, Crc};
 
-use super::{EncodeError, only_color, prepared};
+use super::{EncodeError, luma, only_color, prepared};
 use crate::render::quant::{self, Indexed};
 use crate::render::raster::{Color, ColorMode, ImageOptions, Raster};
 
@@ -196,10 +196,6 @@ fn pack_indices(rows: &mut Vec<u8>, indices: &[u8], width: usize, depth_bits: u8
             *byte = bits;
         }
     }
-}
-
-fn luma(r: u8, g: u8, b: u8) -> u8 {
-    ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
