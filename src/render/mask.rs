@@ -1,10 +1,152 @@
 //! Pixels outside a coverage are cut away.
+//!
+//! MapProxy masks without soft edges: a pixel stays when the coverage, made
+//! smaller by a tenth of a pixel, touches it. Here each pixel row is looked at
+//! on three lines (a tenth from its edges and in the middle), and on each line
+//! what lies between two crossings stays, less a tenth of a pixel on each
+//! side. That is the same for edges along the axes and within a pixel for others.
 
 use super::raster::Raster;
 use crate::geo::{Coverage, Extent, Srs};
 
+/// What the coverage is made smaller by, in pixels.
+const INSET_PX: f64 = 0.1;
+/// Lines across a pixel row, from its upper edge, in pixels.
+const LINES_PX: [f64; 3] = [INSET_PX, 0.5, 1.0 - INSET_PX];
+/// What is cut away is white, as in MapProxy.
+const CLEARED: [u8; 4] = [255, 255, 255, 0];
+
 /// Clears (alpha 0) every pixel of `raster` outside `coverage`; the raster
 /// covers `extent` in `srs`.
-pub fn clip(_raster: &mut Raster, _extent: &Extent, _srs: &Srs, _coverage: &Coverage) {
-    todo!()
+pub fn clip(raster: &mut Raster, extent: &Extent, srs: &Srs, coverage: &Coverage) {
+    if !extent.is_valid() || raster.width == 0 || raster.height == 0 {
+        return;
+    }
+    let coverage = if coverage.srs == *srs { coverage.clone() } else { coverage.transform_to(srs) };
+    if coverage.is_rectangle() {
+        if !coverage.extent.contains(extent) {
+            let area = &coverage.extent;
+            let corners = [
+                [area.min_x, area.min_y],
+                [area.max_x, area.min_y],
+                [area.max_x, area.max_y],
+                [area.min_x, area.max_y],
+            ];
+            clip_to_rings(raster, extent, &[corners.to_vec()]);
+        }
+        return;
+    }
+    clip_to_rings(raster, extent, &coverage.rings());
+}
+
+/// A side of a polygon that is not level, in pixels, from its upper end.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    top_y: f64,
+    end_y: f64,
+    top_x: f64,
+    /// Change of x for one pixel down.
+    slope: f64,
+}
+
+fn clip_to_rings(raster: &mut Raster, extent: &Extent, rings: &[Vec<[f64; 2]>]) {
+    let sides = sides(rings, extent, raster);
+    let mut upcoming = sides.into_iter().peekable();
+    let mut active: Vec<Side> = Vec::new();
+    let mut crossings = Vec::new();
+    let width = raster.width as usize;
+    let mut keep = vec![false; width];
+    let mut cleared = false;
+    for (row, pixels) in raster.pixels.chunks_exact_mut(width * 4).enumerate() {
+        keep.fill(false);
+        for line in LINES_PX {
+            let y = row as f64 + line;
+            while let Some(side) = upcoming.next_if(|side| side.top_y <= y) {
+                active.push(side);
+            }
+            active.retain(|side| side.end_y > y);
+            crossings.clear();
+            crossings.extend(active.iter().map(|side| side.top_x + (y - side.top_y) * side.slope));
+            crossings.sort_unstable_by(f64::total_cmp);
+            for pair in crossings.chunks_exact(2) {
+                mark(&mut keep, pair[0] + INSET_PX, pair[1] - INSET_PX);
+            }
+        }
+        for (pixel, _) in pixels.chunks_exact_mut(4).zip(&keep).filter(|(_, keep)| !**keep) {
+            pixel.copy_from_slice(&CLEARED);
+            cleared = true;
+        }
+    }
+    raster.opaque &= !cleared;
+}
+
+/// Marks the pixels that `from..=to` touches.
+fn mark(keep: &mut [bool], from: f64, to: f64) {
+    if from > to || to < 0.0 || from >= keep.len() as f64 {
+        return;
+    }
+    // Casts saturate: what is left of the image begins at 0.
+    let (first, last) = (from as usize, (to as usize).min(keep.len() - 1));
+    keep[first..=last].fill(true);
+}
+
+/// All sides that reach into the rows of the image, from the uppermost.
+fn sides(rings: &[Vec<[f64; 2]>], extent: &Extent, raster: &Raster) -> Vec<Side> {
+    let per_x = f64::from(raster.width) / extent.width();
+    let per_y = f64::from(raster.height) / extent.height();
+    let pixel = |p: &[f64; 2]| [(p[0] - extent.min_x) * per_x, (extent.max_y - p[1]) * per_y];
+    let mut sides = Vec::new();
+    for ring in rings {
+        let next = ring.iter().cycle().skip(1);
+        for (from, to) in ring.iter().zip(next) {
+            let (from, to) = (pixel(from), pixel(to));
+            let (top, end) = if from[1] <= to[1] { (from, to) } else { (to, from) };
+            let reaches = end[1] > 0.0 && top[1] < f64::from(raster.height) && top[1] < end[1];
+            if reaches && top.iter().chain(&end).all(|v| v.is_finite()) {
+                let slope = (end[0] - top[0]) / (end[1] - top[1]);
+                sides.push(Side { top_y: top[1], end_y: end[1], top_x: top[0], slope });
+            }
+        }
+    }
+    sides.sort_unstable_by(|a, b| a.top_y.total_cmp(&b.top_y));
+    sides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mask of rings given in pixels of a `width × height` image, row by row.
+    fn drawn(width: u32, height: u32, rings: &[&[[f64; 2]]]) -> Vec<String> {
+        let mut raster = Raster::filled(width, height, [1, 2, 3, 255]);
+        let extent = Extent::new(0.0, 0.0, f64::from(width), f64::from(height));
+        let flipped = |p: &[f64; 2]| [p[0], f64::from(height) - p[1]];
+        let rings: Vec<Vec<[f64; 2]>> = rings.iter().map(|ring| ring.iter().map(flipped).collect()).collect();
+        clip_to_rings(&mut raster, &extent, &rings);
+        assert_eq!(raster.opaque, raster.pixels.chunks(4).all(|p| p[3] == 255));
+        let shown = |p: &[u8]| if p == CLEARED { '.' } else { '#' };
+        raster.pixels.chunks(width as usize * 4).map(|row| row.chunks(4).map(shown).collect()).collect()
+    }
+
+    #[test]
+    fn touched_pixels_stay_less_a_tenth() {
+        let ring = |x0: f64, y0: f64, x1: f64, y1: f64| [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]];
+        assert_eq!(drawn(6, 4, &[&ring(1.0, 1.0, 4.0, 3.0)]), ["......", ".###..", ".###..", "......"]);
+        assert_eq!(drawn(6, 4, &[&ring(1.05, 0.95, 4.05, 3.05)]), ["......", ".###..", ".###..", "......"]);
+        assert_eq!(drawn(6, 4, &[&ring(1.5, 0.5, 4.5, 2.5)]), [".####.", ".####.", ".####.", "......"]);
+        assert_eq!(drawn(6, 2, &[&ring(-9.0, -9.0, 90.0, 90.0)]), ["######", "######"]);
+        assert_eq!(drawn(6, 1, &[&ring(-9.0, -9.0, -1.0, 90.0)]), ["......"]);
+    }
+
+    #[test]
+    fn holes_and_slopes() {
+        let outer = [[0.0, 0.0], [7.0, 0.0], [7.0, 5.0], [0.0, 5.0]];
+        let hole = [[2.0, 1.0], [5.0, 1.0], [5.0, 4.0], [2.0, 4.0]];
+        assert_eq!(drawn(7, 5, &[&outer, &hole]), ["#######", "##...##", "##...##", "##...##", "#######"]);
+        let triangle = [[0.0, 0.0], [5.0, 5.0], [0.0, 5.0]];
+        assert_eq!(drawn(6, 5, &[&triangle]), ["#.....", "##....", "###...", "####..", "#####."]);
+        assert_eq!(drawn(2, 1, &[]), [".."]);
+        let broken = [[f64::NAN, 0.0], [f64::INFINITY, 3.0], [1.0, f64::NEG_INFINITY]];
+        assert_eq!(drawn(2, 1, &[&broken]), [".."]);
+    }
 }
