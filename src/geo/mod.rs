@@ -3,6 +3,7 @@
 //! No sockets, no clock, no files (libproj reads its own database), no
 //! threads. Everything here is tested by table and by property.
 
+mod builtin;
 pub mod coverage;
 pub mod extent;
 pub mod grid;

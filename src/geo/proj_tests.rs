@@ -1,0 +1,1 @@
+//! libproj behind its face.
