@@ -520,34 +520,23 @@ pub(super) fn reference(source: &str, target: &str, points: &mut [[f64; 2]]) -> 
     let functions = &library.functions;
     let Ok(context) = OwnedContext::new(functions) else { return false };
     let (Ok(source), Ok(target)) = (CString::new(source), CString::new(target)) else { return false };
-    for point in points {
-        let [x, y] = point;
-        let (none, one) = (ptr::null_mut(), 1);
-        // SAFETY: a live context, strings that end in a zero byte; the one position is ours alone.
-        let made = unsafe {
-            let plain =
-                (functions.proj_create_crs_to_crs)(context.raw, source.as_ptr(), target.as_ptr(), none);
-            let Some(plain) = context.own(plain) else { return false };
-            let object = (functions.proj_normalize_for_visualization)(context.raw, plain.raw);
-            let Some(object) = context.own(object) else { return false };
+    // SAFETY: a live context, strings that end in a zero byte; null or a new object each.
+    let object = unsafe {
+        let (from, to) = (source.as_ptr(), target.as_ptr());
+        let plain = (functions.proj_create_crs_to_crs)(context.raw, from, to, ptr::null_mut());
+        let Some(plain) = context.own(plain) else { return false };
+        context.own((functions.proj_normalize_for_visualization)(context.raw, plain.raw))
+    };
+    let Some(object) = object else { return false };
+    for [x, y] in points {
+        let (step, none) = (size_of::<f64>(), ptr::null_mut());
+        // SAFETY: a live object and one position, ours alone.
+        unsafe {
+            let direction = DIRECTION_FORWARD;
             (functions.proj_trans_generic)(
-                object.raw,
-                DIRECTION_FORWARD,
-                x,
-                8,
-                one,
-                y,
-                8,
-                one,
-                none.cast(),
-                0,
-                0,
-                none.cast(),
-                0,
-                0,
-            )
-        };
-        assert_eq!(made, 1);
+                object.raw, direction, x, step, 1, y, step, 1, none, 0, 0, none, 0, 0,
+            );
+        }
     }
     true
 }
