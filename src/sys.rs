@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::unistd::{Gid, Group, Pid, Uid, User};
 
 /// Milliseconds of the monotonic clock; never 0, the same clock in every
@@ -176,6 +176,20 @@ pub fn open_signal_fd(signals: &[Signal]) -> io::Result<nix::sys::signalfd::Sign
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
+/// Sets one signal to its default or to be ignored.
+///
+/// # Errors
+/// A handler function, or a signal that cannot be set.
+pub fn set_disposition(signal: Signal, disposition: SigHandler) -> io::Result<()> {
+    if !matches!(disposition, SigHandler::SigDfl | SigHandler::SigIgn) {
+        return Err(io::Error::other("only default and ignore"));
+    }
+    let action = SigAction::new(disposition, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler function is installed.
+    unsafe { sigaction(signal, &action) }?;
+    Ok(())
+}
+
 /// In a forked child: default dispositions, then `ignored` ignored, then
 /// exactly `blocked` blocked. SIGPIPE and SIGXFSZ stay ignored: a write tells
 /// the same by its error.
@@ -183,22 +197,18 @@ pub fn open_signal_fd(signals: &[Signal]) -> io::Result<nix::sys::signalfd::Sign
 /// # Errors
 /// The kernel refused.
 pub fn set_child_signals(ignored: &[Signal], blocked: &[Signal]) -> io::Result<()> {
-    use nix::sys::signal::{SaFlags, SigAction, SigHandler, sigaction};
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     let mask: SigSet = blocked.iter().copied().collect();
     for signal in Signal::iterator() {
-        let action = match signal {
+        let disposition = match signal {
             Signal::SIGKILL | Signal::SIGSTOP => continue,
             // Rust's own handlers turn a stack overflow into a message; they
             // are per process and safe to keep.
             Signal::SIGSEGV | Signal::SIGBUS => continue,
-            Signal::SIGPIPE | Signal::SIGXFSZ => &ignore,
-            other if ignored.contains(&other) => &ignore,
-            _ => &default,
+            Signal::SIGPIPE | Signal::SIGXFSZ => SigHandler::SigIgn,
+            other if ignored.contains(&other) => SigHandler::SigIgn,
+            _ => SigHandler::SigDfl,
         };
-        // SAFETY: no handler of ours is installed, only default and ignore.
-        unsafe { sigaction(signal, action) }?;
+        set_disposition(signal, disposition)?;
     }
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
     Ok(())

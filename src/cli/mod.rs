@@ -1,13 +1,184 @@
-//! What a person types: argv, usage text, exit code.
+//! What a person types: argv, usage text, exit code. Parses and hands over;
+//! what a command does is in its own file.
 
 pub mod check;
 pub mod create;
+mod serve;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A mistake in the arguments (DESIGN.md §2).
+const USAGE: u8 = 1;
+
+#[derive(Parser)]
+#[command(
+    name = "rhumb",
+    version,
+    about = "A map proxy and tile cache as one native daemon",
+    long_about = "A map proxy and tile cache as one native daemon. It reads the mapproxy.yaml that \
+                  MapProxy users have, answers the same requests and shares the same caches.\n\n\
+                  Without a command it serves a world map that is inside the program on \
+                  http://127.0.0.1:8080/.",
+    after_help = "Exit codes: 0 done, 1 usage, 2 a configuration is refused, 3 the system refused.\n\
+                  The master reloads its configuration on SIGHUP, leaves at once on SIGTERM and \
+                  after the last request on SIGQUIT."
+)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    start: Start,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a map for development: human log, reloads by itself when a file changes
+    Develop(Develop),
+    /// Run the production daemon in the foreground
+    Serve(Serve),
+    /// Print every error and warning of a configuration
+    Check(Check),
+    /// Write a directory to start from
+    Create(Create),
+}
+
+/// What every command that starts a master takes.
+#[derive(Args, Clone, Copy)]
+struct Start {
+    /// Write one line with the listening addresses to this descriptor when the
+    /// first workers are ready
+    #[arg(long, value_name = "N", global = true)]
+    ready_fd: Option<i32>,
+}
+
+#[derive(Args)]
+struct Develop {
+    /// A mapproxy.yaml, or a directory of which each NAME.yaml is served under
+    /// /NAME/ [default: the world map inside the program]
+    #[arg(value_name = "MAP.yaml|DIR")]
+    map: Option<PathBuf>,
+    /// A daemon's file to start from
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(short, long, value_name = "[HOST:]PORT", value_parser = serve::parse_bind)]
+    bind: Option<std::net::SocketAddr>,
+    /// Reload when a file of the configuration changes (the default)
+    #[arg(long, overrides_with = "no_reload")]
+    reload: bool,
+    /// Reload on SIGHUP only
+    #[arg(long)]
+    no_reload: bool,
+    /// List the maps of a directory at /
+    #[arg(long)]
+    allow_listing: bool,
+}
+
+#[derive(Args)]
+struct Serve {
+    /// The daemon's file, for example etc/rhumb.yaml
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct Check {
+    /// A daemon's file
+    #[arg(short, long, value_name = "FILE", required_unless_present = "map")]
+    config: Option<PathBuf>,
+    /// A mapproxy.yaml
+    #[arg(value_name = "MAP.yaml")]
+    map: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Create {
+    /// Must not hold any of the files yet
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
 
 /// Runs the command line; 0 done, 1 usage, 2 a configuration is refused,
 /// 3 the system refused.
-pub fn run(_arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    todo!()
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let line = match Line::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match line.command {
+        None => serve::serve_embedded(line.start),
+        Some(Command::Develop(develop)) => serve::develop(develop, line.start),
+        Some(Command::Serve(serve)) => serve::serve(serve, line.start),
+        Some(Command::Check(check)) => check::run(check.config, check.map),
+        Some(Command::Create(create)) => create::run(create.directory),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Line, clap::Error> {
+        Line::try_parse_from(std::iter::once("rhumb").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_table_of_arguments_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_and_their_mistakes() {
+        for good in [
+            "",
+            "--ready-fd 5",
+            "develop",
+            "develop map.yaml --bind 9000 --no-reload --allow-listing --ready-fd 7",
+            "develop -c etc/develop.yaml -b [::1]:80",
+            "serve -c etc/rhumb.yaml",
+            "check map.yaml",
+            "check -c etc/rhumb.yaml",
+            "create there",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "serv",
+            "serve",
+            "serve map.yaml",
+            "check",
+            "create",
+            "develop a b",
+            "develop --bind 99999",
+            "--ready-fd x",
+        ] {
+            assert!(parse(bad).is_err_and(|error| error.use_stderr()), "{bad}");
+        }
+        for asked in ["--help", "--version", "develop --help"] {
+            assert!(parse(asked).is_err_and(|error| !error.use_stderr()), "{asked}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_reload_and_no_reload_wins() {
+        for (line, watch) in [
+            ("develop", true),
+            ("develop --reload", true),
+            ("develop --no-reload", false),
+            ("develop --no-reload --reload", true),
+        ] {
+            let Ok(Line { command: Some(Command::Develop(develop)), .. }) = parse(line) else {
+                panic!("{line}")
+            };
+            assert_eq!(!develop.no_reload, watch, "{line}");
+        }
+    }
 }

@@ -1,11 +1,469 @@
-//! One process, one thread, no requests: holds the sockets, forks the workers,
-//! swaps them on SIGHUP.
+//! One process, one thread, no requests: binds the sockets once, forks the
+//! workers, watches them, and swaps them for others on SIGHUP. What a
+//! configuration says is found out by a probe, what a worker does is the
+//! worker's; nothing that comes from a client or an upstream reaches this room.
 
+mod backoff;
+mod changes;
+mod crew;
+mod generation;
+mod listen;
+mod pidfile;
+mod probe;
+mod reload;
+mod signals;
+mod spawn;
+mod watch;
+
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::conf::Daemon;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 
-/// Binds, forks, supervises until told to stop.
-pub fn run(_daemon: Daemon) -> ExitCode {
-    todo!()
+use crate::board::Board;
+use crate::conf::daemon::Limits;
+use crate::conf::{Daemon, FileSet, Finding};
+use crate::log;
+use crate::sys::{self, Ending};
+
+use backoff::{Backoff, EARLY_MS};
+use changes::Changes;
+use crew::{Stage, Worker};
+use generation::Generation;
+use pidfile::PidFile;
+use reload::Phase;
+use signals::Order;
+use watch::{Ailment, OwnPause};
+
+/// Exit codes (DESIGN.md §2).
+const DONE: u8 = 0;
+const CONFIGURATION_REFUSED: u8 = 2;
+const SYSTEM_REFUSED: u8 = 3;
+
+/// On a quick stop, workers that have not left by then are killed.
+const QUICK_STOP_MS: u64 = 5_000;
+const SIGNALS: Token = Token(usize::MAX - 1);
+
+/// What the daemon is made of: given by the command line, used by the probe
+/// and, on bytes that the probe has survived, by the master.
+pub struct Recipe {
+    /// Finds the daemon's settings among the files.
+    pub settle: Box<Settle>,
+    /// Builds everything a worker would serve from, and throws it away.
+    /// Returns errors and warnings.
+    pub build: fn(&Daemon, &mut FileSet) -> Vec<Finding>,
+    /// Gets one line with the addresses when the first workers are ready.
+    pub ready: Option<OwnedFd>,
+    /// Print the address of the demo page.
+    pub shows_demo: bool,
+}
+
+/// See [`Recipe::settle`]. Without settings there is an error among the findings.
+pub type Settle = dyn Fn(&mut FileSet) -> (Option<Daemon>, Vec<Finding>);
+
+/// Checks, binds, forks, and supervises until told to stop.
+pub fn run(recipe: Recipe) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| log::alert!("{panic}")));
+    match Master::new(recipe) {
+        Ok(mut master) => ExitCode::from(master.supervise()),
+        Err(error) => {
+            log::error!("cannot start: {error}");
+            ExitCode::from(SYSTEM_REFUSED)
+        }
+    }
+}
+
+/// How we were told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Gracefully,
+    Quickly,
+}
+
+struct Master {
+    recipe: Recipe,
+    poll: Poll,
+    signals: SignalFd,
+    board: Arc<Board>,
+    /// What new requests meet; `None` until the first workers are ready.
+    current: Option<Rc<Generation>>,
+    phase: Phase,
+    /// Why the next reload is wanted.
+    reload_wanted: Option<&'static str>,
+    generations_made: u64,
+    workers: Vec<Worker>,
+    backoff: Backoff,
+    own_pause: OwnPause,
+    memory_kills: u64,
+    /// Of the generation that is wanted.
+    limits: Limits,
+    changes: Changes,
+    look_at_files_ms: u64,
+    pid_file: Option<PidFile>,
+    stop: Option<Stop>,
+    exit_code: u8,
+    now_ms: u64,
+}
+
+impl Master {
+    fn new(recipe: Recipe) -> io::Result<Master> {
+        sys::set_thread_name("rhumb: master");
+        let signals = signals::open()?;
+        let poll = Poll::new()?;
+        poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), SIGNALS, Interest::READABLE)?;
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Ok(Master {
+            recipe,
+            poll,
+            signals,
+            board: Arc::new(Board::new(started)?),
+            current: None,
+            phase: Phase::Steady,
+            reload_wanted: Some("start"),
+            generations_made: 0,
+            workers: Vec::new(),
+            backoff: Backoff::default(),
+            own_pause: OwnPause::default(),
+            memory_kills: watch::count_memory_kills(),
+            limits: Limits::default(),
+            changes: Changes::default(),
+            look_at_files_ms: 0,
+            pid_file: None,
+            stop: None,
+            exit_code: DONE,
+            now_ms: sys::monotonic_ms(),
+        })
+    }
+
+    /// The supervisor: hears what happened, then sees to what is due.
+    fn supervise(&mut self) -> u8 {
+        let mut events = Events::with_capacity(64);
+        loop {
+            self.obey_signals();
+            self.hear_workers();
+            self.reap_children();
+            self.look_at_files();
+            self.kill_overdue();
+            self.turn_generations();
+            self.keep_worker_count();
+            if self.stop.is_some() && self.workers.is_empty() && !self.phase.is_probing() {
+                return self.leave();
+            }
+            self.sleep(&mut events);
+        }
+    }
+
+    fn sleep(&mut self, events: &mut Events) {
+        let wake_ms = self.next_wake_ms();
+        let timeout = Duration::from_millis(wake_ms.saturating_sub(sys::monotonic_ms()));
+        if let Err(error) = self.poll.poll(events, Some(timeout))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            log::alert!("cannot wait for events: {error}");
+        }
+        self.now_ms = sys::monotonic_ms();
+        let period_ms = self.limits.loop_stuck_ms;
+        self.own_pause.note_wake(wake_ms, self.now_ms, period_ms);
+    }
+
+    /// When something is due, at most a look's time from now.
+    fn next_wake_ms(&self) -> u64 {
+        let mut wake_ms = self.now_ms + watch::LOOK_EVERY_MS;
+        if self.is_watching_files() {
+            wake_ms = wake_ms.min(self.look_at_files_ms);
+        }
+        if self.stop.is_none() && self.missing_workers() > 0 && self.backoff.not_before_ms() > self.now_ms {
+            wake_ms = wake_ms.min(self.backoff.not_before_ms());
+        }
+        if let Phase::Probing(probe) = &self.phase
+            && !probe.late
+        {
+            wake_ms = wake_ms.min(probe.deadline_ms);
+        }
+        let steps = self.workers.iter().filter_map(Worker::next_step_ms);
+        steps.fold(wake_ms, u64::min)
+    }
+
+    fn obey_signals(&mut self) {
+        loop {
+            match signals::next_order(&self.signals) {
+                Ok(Some((signal, order))) => self.obey(signal, order),
+                Ok(None) => return,
+                Err(error) => return log::alert!("cannot read signals: {error}"),
+            }
+        }
+    }
+
+    fn obey(&mut self, signal: Signal, order: Order) {
+        match order {
+            // A reload during a reload is one more afterwards, not two.
+            Order::Reload if self.stop.is_none() => self.reload_wanted = Some("SIGHUP"),
+            Order::Reload => log::info!("{signal} ignored: about to leave"),
+            Order::StopGracefully if self.stop.is_none() => {
+                self.begin_stop(Stop::Gracefully, signal.as_str())
+            }
+            Order::StopGracefully => {}
+            Order::StopQuickly if self.stop == Some(Stop::Quickly) => self.kill_all(),
+            Order::StopQuickly => self.begin_stop(Stop::Quickly, signal.as_str()),
+            Order::ReopenLogs => self.reopen_logs(),
+            // Every turn of the loop reaps.
+            Order::Reap => {}
+        }
+    }
+
+    fn begin_stop(&mut self, stop: Stop, why: &str) {
+        log::info!("{why}: leaving {}", if stop == Stop::Quickly { "now" } else { "after the last request" });
+        self.stop = Some(stop);
+        self.reload_wanted = None;
+        if let Phase::Probing(probe) = &self.phase {
+            probe.kill();
+        } else {
+            self.phase = Phase::Steady;
+        }
+        let drain_max_ms = self.limits.drain_max_ms;
+        for worker in &mut self.workers {
+            match stop {
+                Stop::Gracefully => worker.drain(self.now_ms, drain_max_ms),
+                Stop::Quickly => worker.terminate(self.now_ms, QUICK_STOP_MS),
+            }
+        }
+        // Workers hold the sockets until they have taken what waits on them.
+        self.current = None;
+    }
+
+    fn kill_all(&mut self) {
+        log::warn!("told twice to leave: killing {} workers", self.workers.len());
+        for worker in &mut self.workers {
+            worker.kill(self.now_ms);
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        match log::reopen() {
+            Ok(()) => log::info!("log files reopened"),
+            Err(error) => return log::error!("log files not reopened, the old stay in use: {error}"),
+        }
+        if let Some(identity) = self.current.as_ref().and_then(|current| current.identity.as_ref()) {
+            let _ = log::chown(Some(identity.user.as_raw()), Some(identity.group.as_raw()));
+        }
+        for worker in &self.workers {
+            worker.signal(Signal::SIGUSR1);
+        }
+    }
+
+    /// A worker that has said READY serves; for each of the new, one of the old
+    /// may go.
+    fn hear_workers(&mut self) {
+        let mut ready = 0;
+        for worker in &mut self.workers {
+            if worker.stage == Stage::Starting && worker.hear_ready(self.now_ms) {
+                ready += 1;
+                log::debug!("worker {} (generation {}) is ready", worker.pid, worker.generation);
+            }
+        }
+        if self.stop.is_none() {
+            for _ in 0..ready {
+                self.drain_one_surplus();
+            }
+        }
+    }
+
+    fn reap_children(&mut self) {
+        while let Some((pid, ending)) = sys::reap() {
+            if self.phase.is_probe(pid) {
+                self.judge_probe(ending);
+            } else if let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) {
+                let worker = self.workers.swap_remove(index);
+                self.bury_worker(worker, ending);
+            }
+            // Anybody else is a stranger whose parent died: we may be process 1.
+        }
+    }
+
+    fn bury_worker(&mut self, mut worker: Worker, ending: Ending) {
+        if let Err(error) = self.poll.registry().deregister(worker.channel()) {
+            log::alert!("cannot forget the channel of worker {}: {error}", worker.pid);
+        }
+        self.board.fold(worker.slot);
+        let lived_ms = self.now_ms.saturating_sub(worker.forked_ms);
+        let name = format!("worker {} (generation {})", worker.pid, worker.generation);
+        if worker.dismissed || self.stop.is_some() {
+            match ending {
+                Ending::Code(0) => log::debug!("{name} left"),
+                _ if ending.is_kill() => {
+                    log::info!("{name} {ending} while leaving");
+                }
+                _ => log::warn!("{name} {ending} while leaving"),
+            }
+            return;
+        }
+        self.board.count_death();
+        let cause = self.tell_cause(ending);
+        let noise = sys::monotonic_us();
+        let count = self.backoff.note_death(self.now_ms, lived_ms, ending, noise);
+        if let Some(count) = count {
+            let more =
+                if count > 1 { format!(" ({count} deaths since the last line)") } else { String::new() };
+            let delay_ms = self.backoff.delay_left_ms(self.now_ms);
+            let lived_s = lived_ms as f64 / 1000.0;
+            log::error!(
+                "{name} {ending}{cause} after {lived_s:.1} s; the next is forked in {delay_ms} ms{more}"
+            );
+        }
+        self.mourn(&worker, ending);
+    }
+
+    /// Why a worker was killed, where the kernel tells.
+    fn tell_cause(&mut self, ending: Ending) -> &'static str {
+        if !ending.is_kill() {
+            return "";
+        }
+        let before = std::mem::replace(&mut self.memory_kills, watch::count_memory_kills());
+        if self.memory_kills > before { " (the kernel was out of memory)" } else { "" }
+    }
+
+    fn is_watching_files(&self) -> bool {
+        self.stop.is_none() && self.current.as_ref().is_some_and(|current| current.daemon.watch)
+    }
+
+    fn look_at_files(&mut self) {
+        if self.is_watching_files() && self.now_ms >= self.look_at_files_ms {
+            self.look_at_files_ms = self.now_ms + changes::LOOK_EVERY_MS;
+            if self.changes.look() {
+                self.reload_wanted.get_or_insert("a file changed");
+            }
+        }
+    }
+
+    /// Whoever missed a deadline or stopped moving.
+    fn kill_overdue(&mut self) {
+        for worker in &mut self.workers {
+            if let Some(what) = worker.take_due_step(self.now_ms) {
+                log::warn!("worker {} (generation {}) {what}", worker.pid, worker.generation);
+            }
+        }
+        if !self.own_pause.is_lenient(self.now_ms) {
+            for index in 0..self.workers.len() {
+                self.examine_worker(index);
+            }
+        }
+    }
+
+    fn examine_worker(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        if !matches!(worker.stage, Stage::Serving | Stage::Draining) {
+            return;
+        }
+        let slot = self.board.slot(worker.slot);
+        let ailment = watch::examine(slot, &self.limits, worker.ready_ms, self.now_ms);
+        match ailment {
+            Some(Ailment::LoopStuck { late_ms }) => {
+                let at_work: Vec<String> =
+                    slot.busy_threads().map(|busy| format!("{:016x}", busy.fingerprint)).collect();
+                log::error!(
+                    "worker {} has not moved for {late_ms} ms, at work on [{}]: aborted",
+                    worker.pid,
+                    at_work.join(" ")
+                );
+                worker.abort(self.now_ms);
+            }
+            Some(Ailment::RenderStuck { thread, fingerprint, busy_ms }) if !worker.retiring => {
+                log::error!(
+                    "worker {}: thread {thread} is at request {fingerprint:016x} for {busy_ms} ms: replaced",
+                    worker.pid
+                );
+                worker.retiring = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// How many workers of the generation that is wanted are not there.
+    fn missing_workers(&self) -> usize {
+        let Some(wanted) = self.wanted_generation() else { return 0 };
+        let fit = self.workers.iter().filter(|worker| {
+            worker.generation == wanted.number
+                && !worker.retiring
+                && matches!(worker.stage, Stage::Starting | Stage::Serving)
+        });
+        wanted.worker_count.saturating_sub(fit.count())
+    }
+
+    /// Forks what is missing, as many at a time as a roll-over allows.
+    fn keep_worker_count(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        let Some(wanted) = self.wanted_generation() else { return };
+        let starting = self.workers.iter().filter(|worker| worker.stage == Stage::Starting).count();
+        let batch = self.phase.batch(wanted.worker_count).saturating_sub(starting);
+        let missing = self.missing_workers();
+        if missing == 0 {
+            let youngest_ms = self.workers.iter().map(|worker| worker.forked_ms).max().unwrap_or(0);
+            if self.now_ms.saturating_sub(youngest_ms) > EARLY_MS {
+                self.backoff.calm_down();
+            }
+            return;
+        }
+        if self.now_ms < self.backoff.not_before_ms() {
+            return;
+        }
+        for _ in 0..missing.min(batch) {
+            if let Err(error) = self.spawn_worker(&wanted) {
+                self.backoff.note_fork_refused(self.now_ms);
+                return log::error!("cannot fork a worker, next try in a second: {error}");
+            }
+        }
+    }
+
+    fn spawn_worker(&mut self, generation: &Rc<Generation>) -> io::Result<()> {
+        let forked_ms = sys::monotonic_ms();
+        let slot = self
+            .board
+            .claim(generation.number, forked_ms)
+            .ok_or_else(|| io::Error::other("all slots of the scoreboard are taken"))?;
+        let (pid, channel) =
+            spawn::fork_worker(generation, slot, &self.board).inspect_err(|_| self.board.fold(slot))?;
+        self.board.set_pid(slot, pid.as_raw().unsigned_abs());
+        let deadline_ms = forked_ms.saturating_add(generation.daemon.limits.worker_start_ms);
+        let mut worker = Worker::new(pid, slot, generation.number, channel, forked_ms, deadline_ms);
+        let registered = self.poll.registry().register(worker.channel(), Token(slot), Interest::READABLE);
+        if registered.is_err() {
+            worker.kill(forked_ms);
+        }
+        self.workers.push(worker);
+        registered
+    }
+
+    /// Everybody has left.
+    fn leave(&mut self) -> u8 {
+        self.pid_file = None;
+        self.current = None;
+        log::info!("done");
+        self.exit_code
+    }
+
+    /// Tells the world, once, that the first workers are ready.
+    fn announce(&mut self, generation: &Generation) {
+        log::info!("ready: {} workers, {}", generation.worker_count, generation.places());
+        if self.recipe.shows_demo
+            && let Some(address) = generation.listeners.iter().find_map(|l| l.browser_address())
+        {
+            let _ = writeln!(io::stdout(), "Open {address}demo/ in a browser.");
+        }
+        if let Some(ready) = self.recipe.ready.take() {
+            let places: Vec<String> = generation.listeners.iter().map(|l| l.describe()).collect();
+            let line = format!("{}\n", places.join(" "));
+            if let Err(error) = std::fs::File::from(ready).write_all(line.as_bytes()) {
+                log::warn!("cannot tell the starter that we are ready: {error}");
+            }
+        }
+    }
 }

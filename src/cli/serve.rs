@@ -1,0 +1,168 @@
+//! The commands that start a master: `rhumb`, `develop`, `serve`. They say how
+//! the settings are found; reading them is the probe's.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{Develop, Serve, Start};
+use crate::conf::daemon::{
+    self, Daemon, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol,
+};
+use crate::conf::{FileSet, Finding};
+use crate::master::{self, Recipe, Settle};
+use crate::{app, log, sys};
+
+const USAGE: u8 = super::USAGE;
+const PORT: u16 = 8080;
+
+/// `rhumb`: the world map inside the program.
+pub fn serve_embedded(start: Start) -> ExitCode {
+    let settle = |_: &mut FileSet| (Some(develop_daemon(Maps::Embedded)), Vec::new());
+    run(Box::new(settle), start, true)
+}
+
+/// `rhumb develop`.
+pub fn develop(arguments: Develop, start: Start) -> ExitCode {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let config = arguments.config.as_ref().map(absolute);
+    let map = arguments.map.as_ref().map(absolute);
+    let settle = move |files: &mut FileSet| {
+        let maps = map.as_deref().map(tell_maps);
+        let (daemon, findings) = match &config {
+            Some(file) => daemon::load(file, files),
+            None => (Some(develop_daemon(Maps::Embedded)), Vec::new()),
+        };
+        (daemon.map(|daemon| with_arguments(daemon, maps, &arguments)), findings)
+    };
+    run(Box::new(settle), start, true)
+}
+
+/// `rhumb serve`.
+pub fn serve(arguments: Serve, start: Start) -> ExitCode {
+    let file = std::path::absolute(&arguments.config).unwrap_or(arguments.config);
+    run(Box::new(move |files| daemon::load(&file, files)), start, false)
+}
+
+fn run(settle: Box<Settle>, start: Start, shows_demo: bool) -> ExitCode {
+    let ready = match start.ready_fd.map(sys::adopt_descriptor).transpose() {
+        Ok(ready) => ready,
+        Err(error) => return refuse_descriptor(start, &error),
+    };
+    master::run(recipe(settle, ready, shows_demo))
+}
+
+fn refuse_descriptor(start: Start, error: &std::io::Error) -> ExitCode {
+    log::error!("--ready-fd {}: {error}", start.ready_fd.unwrap_or(-1));
+    ExitCode::from(USAGE)
+}
+
+fn recipe(settle: Box<Settle>, ready: Option<OwnedFd>, shows_demo: bool) -> Recipe {
+    Recipe { settle, build, ready, shows_demo }
+}
+
+/// The probe's work: everything a worker would do before it serves.
+fn build(daemon: &Daemon, files: &mut FileSet) -> Vec<Finding> {
+    match app::build(daemon, files) {
+        Ok(app) => app.warnings,
+        Err(findings) => findings,
+    }
+}
+
+fn tell_maps(path: &Path) -> Maps {
+    if path.is_dir() { Maps::Directory(path.to_owned()) } else { Maps::File(path.to_owned()) }
+}
+
+/// What is typed goes before what the file says.
+fn with_arguments(mut daemon: Daemon, maps: Option<Maps>, arguments: &Develop) -> Daemon {
+    if let Some(maps) = maps {
+        daemon.maps = maps;
+    }
+    if let Some(address) = arguments.bind {
+        daemon.listen = vec![listen_on(address)];
+    }
+    daemon.watch = !arguments.no_reload;
+    daemon.allow_listing |= arguments.allow_listing;
+    daemon
+}
+
+/// The settings of a development server that has no file.
+fn develop_daemon(maps: Maps) -> Daemon {
+    Daemon {
+        file: None,
+        maps,
+        listen: vec![listen_on(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)))],
+        workers: None,
+        user: None,
+        group: None,
+        pid_file: None,
+        control: None,
+        admin: None,
+        log: LogOptions {
+            access: LogTarget::Stderr,
+            error: LogTarget::Stderr,
+            format: LogFormat::Human,
+        },
+        limits: Limits::default(),
+        watch: false,
+        allow_listing: false,
+    }
+}
+
+fn listen_on(address: SocketAddr) -> Listen {
+    Listen { address: ListenAddress::Tcp(address), protocol: Protocol::Http, mode: None }
+}
+
+/// `[HOST:]PORT`; without a host, this machine only.
+pub fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    let wanted = || "[HOST:]PORT, for example 8080, 0.0.0.0:8080 or [::1]:8080".to_owned();
+    if !text.contains(':') {
+        return Err(wanted());
+    }
+    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; wanted: {}", wanted()))?;
+    found.next().ok_or_else(|| format!("no address for it; wanted: {}", wanted()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_to_bind() {
+        for (text, address) in [
+            ("9000", "127.0.0.1:9000"),
+            ("0", "127.0.0.1:0"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:8080", "[::1]:8080"),
+        ] {
+            assert_eq!(parse_bind(text).map(|a| a.to_string()), Ok(address.to_owned()));
+        }
+        for text in ["", "host", "99999", "127.0.0.1", "127.0.0.1:99999", "::1"] {
+            assert!(parse_bind(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn typed_arguments_go_before_the_file() {
+        let arguments = Develop {
+            map: None,
+            config: None,
+            bind: parse_bind("0.0.0.0:1").ok(),
+            reload: false,
+            no_reload: false,
+            allow_listing: true,
+        };
+        let maps = Some(Maps::File(PathBuf::from("/a.yaml")));
+        let daemon = with_arguments(develop_daemon(Maps::Embedded), maps, &arguments);
+        assert_eq!(daemon.maps, Maps::File(PathBuf::from("/a.yaml")));
+        assert_eq!(daemon.listen.len(), 1);
+        assert!(daemon.watch && daemon.allow_listing);
+    }
+}

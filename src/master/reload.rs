@@ -1,0 +1,296 @@
+//! From one configuration to the next: probe, open, roll over in batches,
+//! commit; or refuse, and nothing has changed. The start is the same way with
+//! no present generation to fall back on.
+//!
+//! A new worker is READY before an old one drains, so there are never fewer
+//! that accept than before.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+use super::changes::Changes;
+use super::crew::{Stage, Worker};
+use super::generation::Generation;
+use super::pidfile::PidFile;
+use super::probe::{Probe, Remark, Verdict};
+use super::{CONFIGURATION_REFUSED, Master, QUICK_STOP_MS, SYSTEM_REFUSED, Stop};
+use crate::log;
+use crate::sys::Ending;
+
+/// A roll-over replaces this part of the workers at a time, at least one.
+const BATCHES: usize = 4;
+/// New workers killed from outside before one is ready: after so many the
+/// generation is given up.
+const KILLS_MAX: u32 = 3;
+/// File times are coarser than the clock.
+const CLOCK_SLACK: Duration = Duration::from_millis(20);
+
+/// What a reload is at.
+pub enum Phase {
+    Steady,
+    Probing(Probe),
+    Rolling(Roll),
+}
+
+/// A generation on its way in.
+pub struct Roll {
+    incoming: Rc<Generation>,
+    began_ms: u64,
+    /// No present generation: all at once.
+    is_start: bool,
+    kills: u32,
+}
+
+impl Phase {
+    pub fn is_probing(&self) -> bool {
+        matches!(self, Phase::Probing(_))
+    }
+
+    pub fn is_probe(&self, pid: Pid) -> bool {
+        matches!(self, Phase::Probing(probe) if probe.pid == pid)
+    }
+
+    /// Workers that may be starting at the same time.
+    pub fn batch(&self, worker_count: usize) -> usize {
+        match self {
+            Phase::Rolling(roll) if !roll.is_start => (worker_count / BATCHES).max(1),
+            _ => worker_count,
+        }
+    }
+}
+
+impl Master {
+    /// The generation that workers are forked of.
+    pub(super) fn wanted_generation(&self) -> Option<Rc<Generation>> {
+        match &self.phase {
+            Phase::Rolling(roll) => Some(Rc::clone(&roll.incoming)),
+            Phase::Steady | Phase::Probing(_) => self.current.clone(),
+        }
+    }
+
+    /// Takes the next step of a reload when it is due.
+    pub(super) fn turn_generations(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        match &mut self.phase {
+            Phase::Steady => self.begin_reload_if_wanted(),
+            Phase::Probing(probe) => {
+                if self.now_ms >= probe.deadline_ms && !probe.late {
+                    probe.late = true;
+                    probe.kill();
+                }
+            }
+            Phase::Rolling(roll) => {
+                let number = roll.incoming.number;
+                let wanted = roll.incoming.worker_count;
+                let serving = self
+                    .workers
+                    .iter()
+                    .filter(|worker| worker.generation == number && worker.stage == Stage::Serving);
+                if serving.count() >= wanted {
+                    self.commit_roll();
+                }
+            }
+        }
+    }
+
+    fn begin_reload_if_wanted(&mut self) {
+        let Some(why) = self.reload_wanted else { return };
+        if self.count_generations() >= self.limits.generations_max.max(2) {
+            self.hasten_oldest_generation();
+            return;
+        }
+        self.reload_wanted = None;
+        if self.current.is_some() {
+            log::info!("{why}: checking the configuration");
+        }
+        match Probe::fork(&self.recipe, self.limits.probe_ms, self.limits.worker_data_bytes) {
+            Ok(probe) => self.phase = Phase::Probing(probe),
+            Err(error) => self.refuse(SYSTEM_REFUSED, &[], &format!("cannot check it: {error}")),
+        }
+    }
+
+    fn count_generations(&self) -> usize {
+        let mut numbers: Vec<u64> = self.workers.iter().map(|worker| worker.generation).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len()
+    }
+
+    /// Under frequent reloads old workers must not pile up: before one more
+    /// generation starts, the oldest leaves. It has had its time for idle
+    /// clients by then, or gets the rest of it.
+    fn hasten_oldest_generation(&mut self) {
+        let Some(oldest) = self.workers.iter().map(|worker| worker.generation).min() else { return };
+        let patience_ms = self.limits.drain_idle_ms + 1_000;
+        for worker in &mut self.workers {
+            if worker.generation == oldest {
+                worker.hasten(self.now_ms, patience_ms);
+            }
+        }
+    }
+
+    /// The probe has ended: what did it say?
+    pub(super) fn judge_probe(&mut self, ending: Ending) {
+        let Phase::Probing(probe) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
+        if self.stop.is_some() {
+            return;
+        }
+        let since = probe.since.checked_sub(CLOCK_SLACK).unwrap_or(probe.since);
+        let Verdict { accepted, remarks, paths } = probe.judge(&self.recipe, ending);
+        self.watch_files(&paths, since, accepted.is_some());
+        let Some((daemon, files)) = accepted else {
+            return self.refuse(CONFIGURATION_REFUSED, &remarks, "it has errors");
+        };
+        let number = self.generations_made + 1;
+        let present = self.current.clone();
+        match Generation::open(number, *daemon, files, present.as_deref()) {
+            Ok(generation) => {
+                self.generations_made = number;
+                for remark in &remarks {
+                    log::warn!("{}", remark.text);
+                }
+                self.begin_roll(generation);
+            }
+            Err(error) => self.refuse(SYSTEM_REFUSED, &[], &error.to_string()),
+        }
+    }
+
+    fn watch_files(&mut self, paths: &[PathBuf], since: std::time::SystemTime, accepted: bool) {
+        // After a refusal also the files of the generation in force: the cure
+        // may lie in one that the probe did not come to.
+        let before = if accepted { Vec::new() } else { self.changes.paths() };
+        let all = paths.iter().chain(before.iter().filter(|path| !paths.contains(path)));
+        self.changes = Changes::watch(all.map(PathBuf::as_path), since);
+    }
+
+    fn begin_roll(&mut self, generation: Generation) {
+        let is_start = self.current.is_none();
+        if let Err(error) = self.settle_pid_file(&generation, is_start) {
+            return self.refuse(SYSTEM_REFUSED, &[], &error.to_string());
+        }
+        self.limits = generation.daemon.limits.clone();
+        self.phase =
+            Phase::Rolling(Roll { incoming: Rc::new(generation), began_ms: self.now_ms, is_start, kills: 0 });
+    }
+
+    fn settle_pid_file(&mut self, generation: &Generation, is_start: bool) -> std::io::Result<()> {
+        let wanted = generation.daemon.pid_file.as_deref();
+        if is_start {
+            // After the bind: a second start fails on the port, not on a race.
+            self.pid_file = wanted.map(PidFile::write).transpose()?;
+        } else if wanted != self.pid_file.as_ref().map(PidFile::path) {
+            log::warn!("pid_file has changed: that takes a restart");
+        }
+        Ok(())
+    }
+
+    /// A new worker is ready: one that is old or ailing goes for it.
+    pub(super) fn drain_one_surplus(&mut self) {
+        let Some(wanted) = self.wanted_generation() else { return };
+        let drain_max_ms = self.limits.drain_max_ms;
+        let surplus = |worker: &&mut Worker| {
+            worker.stage == Stage::Serving && (worker.generation != wanted.number || worker.retiring)
+        };
+        let oldest = self.workers.iter_mut().filter(surplus).min_by_key(|worker| worker.forked_ms);
+        if let Some(worker) = oldest {
+            worker.drain(self.now_ms, drain_max_ms);
+        }
+    }
+
+    fn commit_roll(&mut self) {
+        let Phase::Rolling(roll) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
+        let number = roll.incoming.number;
+        for worker in &mut self.workers {
+            if worker.generation != number {
+                worker.drain(self.now_ms, self.limits.drain_max_ms);
+            }
+        }
+        // Sockets that are no longer wanted close here with the old generation;
+        // workers that drain hold them until they have taken what waits there.
+        self.current = Some(Rc::clone(&roll.incoming));
+        self.board.set_generation(number);
+        if roll.is_start {
+            return self.announce(&roll.incoming);
+        }
+        self.board.count_reload(true);
+        let took_ms = self.now_ms.saturating_sub(roll.began_ms);
+        log::info!(
+            "reloaded: generation {number} serves after {took_ms} ms ({} workers, {})",
+            roll.incoming.worker_count,
+            roll.incoming.places()
+        );
+    }
+
+    /// A worker died that nobody had asked to: what it means for its generation.
+    pub(super) fn mourn(&mut self, worker: &Worker, ending: Ending) {
+        let Phase::Rolling(roll) = &mut self.phase else { return };
+        if worker.generation != roll.incoming.number {
+            return;
+        }
+        if ending.is_kill() {
+            roll.kills += 1;
+        }
+        let proven = self
+            .workers
+            .iter()
+            .any(|other| other.generation == worker.generation && other.stage == Stage::Serving);
+        // At the start one worker that serves is better than none; in a reload
+        // the old ones are better than new ones that die.
+        let bearable = if roll.is_start { proven } else { false };
+        if bearable || (ending.is_kill() && roll.kills < KILLS_MAX) {
+            return;
+        }
+        self.abandon_roll(&format!("a new worker {ending}"));
+    }
+
+    fn abandon_roll(&mut self, why: &str) {
+        let Phase::Rolling(roll) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
+        let number = roll.incoming.number;
+        drop(roll);
+        if let Some(current) = &self.current {
+            self.limits = current.daemon.limits.clone();
+            if let Err(error) = log::open(&current.daemon.log) {
+                log::error!("cannot return to the log files of before: {error}");
+            }
+        }
+        let drain_max_ms = self.limits.drain_max_ms;
+        for worker in self.workers.iter_mut().filter(|worker| worker.generation == number) {
+            match worker.stage {
+                Stage::Starting => worker.terminate(self.now_ms, QUICK_STOP_MS),
+                _ => worker.drain(self.now_ms, drain_max_ms),
+            }
+        }
+        self.refuse(SYSTEM_REFUSED, &[], why);
+    }
+
+    /// The new configuration is not taken. With a present one nothing has
+    /// changed; at the start there is nothing to stay for.
+    fn refuse(&mut self, code: u8, remarks: &[Remark], why: &str) {
+        for remark in remarks {
+            if remark.is_error {
+                log::error!("{}", remark.text);
+            } else {
+                log::warn!("{}", remark.text);
+            }
+        }
+        match &self.current {
+            Some(current) => {
+                self.board.count_reload(false);
+                log::error!("reload refused, generation {} serves on: {why}", current.number);
+            }
+            None => {
+                log::error!("cannot start: {why}");
+                self.exit_code = code;
+                self.stop = Some(Stop::Quickly);
+                for worker in &mut self.workers {
+                    worker.terminate(self.now_ms, QUICK_STOP_MS);
+                }
+            }
+        }
+    }
+}
