@@ -1,12 +1,18 @@
 //! One map configuration's services behind one router.
 
+use std::borrow::Cow;
+
 use super::Answer;
-use super::demo::DemoParts;
-use super::kml::KmlParts;
-use super::tms::TmsParts;
-use super::wms::WmsParts;
-use super::wmts::WmtsParts;
-use crate::wire::Request;
+use super::base_url::BaseUrl;
+use super::demo::{self, DemoParts};
+use super::exception::{Failure, document, ows_failure, plain};
+use super::kml::{Kml, KmlParts};
+use super::parameters::Parameters;
+use super::tms::{Tms, TmsParts};
+use super::wms::{Wms, WmsParts};
+use super::wmts::{Wmts, WmtsParts};
+use super::xml::escape;
+use crate::wire::{Method, Request, Response};
 
 /// Everything a site is made of; the application fills it from the
 /// configuration.
@@ -25,7 +31,21 @@ pub struct SiteParts {
 }
 
 /// All services of one map configuration.
-pub struct Site {}
+pub struct Site {
+    services: Services,
+    demo: Option<DemoParts>,
+    cors: Option<String>,
+    warnings: Vec<String>,
+}
+
+/// The services themselves, as the demo pages describe them.
+#[derive(Default)]
+pub struct Services {
+    pub wms: Option<Wms>,
+    pub wmts: Option<Wmts>,
+    pub tms: Option<Tms>,
+    pub kml: Option<Kml>,
+}
 
 impl Site {
     /// Builds the site: layer trees, lookup tables, URL templates.
@@ -33,13 +53,186 @@ impl Site {
     /// # Errors
     /// What makes the configuration unusable, as one sentence each
     /// (an unusable RESTful template, …).
-    pub fn build(_parts: SiteParts) -> Result<Site, Vec<String>> {
-        Ok(Site {})
+    pub fn build(parts: SiteParts) -> Result<Site, Vec<String>> {
+        let cors = parts.cors.filter(|origin| is_field_value(origin));
+        let hide = parts.hide_error_details;
+        let mut errors = Vec::new();
+        let mut warnings = Vec::new();
+        let wms = match parts.wms.map(|parts| Wms::new(parts, hide)).transpose() {
+            Ok(wms) => wms,
+            Err(error) => {
+                errors.push(error.to_string());
+                None
+            }
+        };
+        let wmts = match parts.wmts.map(|parts| Wmts::new(parts, cors.as_deref(), hide)).transpose() {
+            Ok(wmts) => wmts,
+            Err(error) => {
+                errors.push(error.to_string());
+                None
+            }
+        };
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if let Some(wms) = &wms {
+            warnings.extend(wms.unknown_srs().map(|code| format!("WMS: unknown coordinate system {code}")));
+        }
+        if let Some(wmts) = &wmts {
+            warnings.extend_from_slice(wmts.skipped());
+        }
+        let tms = parts.tms.map(|parts| Tms::new(parts, cors.as_deref(), hide));
+        let kml = parts.kml.map(|parts| Kml::new(parts, cors.as_deref(), hide));
+        Ok(Site { services: Services { wms, wmts, tms, kml }, demo: parts.demo, cors, warnings })
+    }
+
+    /// What the operator should know though it does not stop the start.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Decides how the request is answered. Quick: parses the target, looks
     /// names up, opens nothing.
-    pub fn answer(&self, _request: &Request) -> Answer {
-        todo!()
+    pub fn answer(&self, request: &Request) -> Answer {
+        match BaseUrl::of(request) {
+            Ok(url) => self.answer_at(&url, request),
+            Err(_) => self.with_cors(Answer::Ready(plain(400, "invalid Host"))),
+        }
     }
+
+    /// As [`Site::answer`], for a site mounted where `url` says.
+    pub fn answer_at(&self, url: &BaseUrl, request: &Request) -> Answer {
+        self.with_cors(self.route(url, request))
+    }
+
+    fn route(&self, url: &BaseUrl, request: &Request) -> Answer {
+        let Some((name, path)) = split_service(&url.path) else {
+            return match url.path.as_str() {
+                "" | "/" if is_get(request) => Answer::Ready(self.welcome(url)),
+                "" | "/" => method_not_allowed(),
+                _ => not_found(),
+            };
+        };
+        let Services { wms, wmts, tms, kml } = &self.services;
+        let is_ows = matches!(name, "service" | "ows") || (name == "wms" && wms.is_some());
+        if is_ows && is_form(request) {
+            return self.ows(&form(request), url, request);
+        }
+        let answer = match (name, tms, kml, wmts, &self.demo) {
+            _ if is_ows => Some(self.ows(&Parameters::parse(&request.query), url, request)),
+            ("tiles", Some(tms), ..) => Some(tms.answer_plain(path, request)),
+            ("tms", Some(tms), ..) => Some(tms.answer_tms(path, url, request)),
+            ("kml", _, Some(kml), ..) => Some(kml.answer(path, url, request)),
+            ("wmts", _, _, Some(wmts), _) if wmts.restful => Some(wmts.answer_rest(path, url, request)),
+            ("demo", .., Some(parts)) => Some(demo::answer(parts, &self.services, path, url, request)),
+            _ => None,
+        };
+        match answer {
+            Some(_) if !is_get(request) => method_not_allowed(),
+            Some(answer) => answer,
+            None => not_found(),
+        }
+    }
+
+    /// `/service`, `/ows`, `/wms`: the parameters say which service is meant.
+    fn ows(&self, parameters: &Parameters, url: &BaseUrl, request: &Request) -> Answer {
+        let named = parameters.first("service").filter(|name| !name.is_empty());
+        // WMS 1.0.0 knew no SERVICE, and GetMap of later versions does not need it.
+        let is_old_wms = parameters.first("wmtver") == Some("1.0.0");
+        let service = match named {
+            Some(name) => name.to_lowercase(),
+            None if is_old_wms || parameters.first("request") == Some("GetMap") => "wms".to_owned(),
+            None => {
+                return told(Failure {
+                    locator: Some("service"),
+                    ..Failure::coded("MissingParameterValue", "The service parameter is missing")
+                });
+            }
+        };
+        match (service.as_str(), &self.services.wms, &self.services.wmts) {
+            ("wms", Some(wms), _) => wms.answer(parameters, url, request),
+            ("wmts", _, Some(wmts)) if wmts.kvp => wmts.answer_kvp(parameters, url, request),
+            _ => told(Failure {
+                locator: Some("service"),
+                ..Failure::coded(
+                    "InvalidParameterValue",
+                    format!("The value of the service parameter \"{service}\" is invalid"),
+                )
+            }),
+        }
+    }
+
+    fn welcome(&self, url: &BaseUrl) -> Response {
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rhumb</title></head>\
+             <body><h1>Welcome to rhumb {}</h1>",
+            env!("CARGO_PKG_VERSION")
+        );
+        if self.demo.is_some() {
+            let address = escape(&url.script_url());
+            page.push_str("<p>All layers and services: <a href=\"");
+            page.push_str(&address);
+            page.push_str("/demo/\">demo</a></p>");
+        }
+        page.push_str("</body></html>\n");
+        document(200, "text/html", page)
+    }
+
+    /// Adds the CORS field; stored tiles bring their own.
+    fn with_cors(&self, answer: Answer) -> Answer {
+        let Some(origin) = &self.cors else { return answer };
+        match answer {
+            Answer::Ready(response) => Answer::Ready(allow_origin(response, origin.clone())),
+            Answer::Work(work) => {
+                let origin = origin.clone();
+                Answer::Work(Box::new(move |turn| allow_origin(work(turn), origin)))
+            }
+            Answer::StoredTile(tile) => Answer::StoredTile(tile),
+        }
+    }
+}
+
+fn allow_origin(mut response: Response, origin: String) -> Response {
+    response.headers.push((Cow::Borrowed("Access-Control-Allow-Origin"), origin));
+    response
+}
+
+/// `/name…` into `name` and what follows it.
+fn split_service(path: &str) -> Option<(&str, &str)> {
+    let rest = path.strip_prefix('/')?;
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    (end > 0).then(|| rest.split_at(end))
+}
+
+fn is_get(request: &Request) -> bool {
+    matches!(request.method, Method::Get | Method::Head)
+}
+
+fn is_form(request: &Request) -> bool {
+    let content_type = request.headers.get("Content-Type").unwrap_or_default();
+    let mime = content_type.split(';').next().unwrap_or_default().trim();
+    request.method == Method::Post && mime.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Parameters of the query, then those of the body.
+fn form(request: &Request) -> Parameters {
+    let body = String::from_utf8_lossy(&request.body);
+    Parameters::parse(&format!("{}&{}", request.query, body.trim_end()))
+}
+
+/// Whether a configured text may stand in a header field.
+fn is_field_value(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
+fn told(failure: Failure) -> Answer {
+    Answer::Ready(ows_failure(&failure))
+}
+
+fn not_found() -> Answer {
+    Answer::Ready(plain(404, "not found"))
+}
+
+fn method_not_allowed() -> Answer {
+    Answer::Ready(plain(405, "method not allowed").with("Allow", "GET, HEAD"))
 }

@@ -1,14 +1,29 @@
-//! The Web Map Service: GetCapabilities and GetMap of 1.1.1 and 1.3.0.
+//! The Web Map Service: GetCapabilities and GetMap of 1.1.1 and 1.3.0, with
+//! room for 1.0.0 and 1.1.0.
 
+pub mod capabilities;
+mod capabilities_111;
+mod capabilities_130;
+mod get_map;
 pub mod layer;
+pub mod request;
 
+use std::collections::HashMap;
+
+use layer::LayerTree;
 pub use layer::WmsLayer;
+use request::{Operation, Telling, version_of};
 
+use super::Answer;
+use super::base_url::BaseUrl;
+use super::exception::{Failure, document};
 use super::metadata::{Inspire, ServiceMetadata};
-use super::tile::TileLayer;
-use crate::geo::Extent;
-use crate::plan::compose::OnSourceErrors;
+use super::parameters::Parameters;
+use super::tile::{ServedLayer, TileLayer};
+use crate::geo::{Extent, Srs, SrsError};
+use crate::plan::OnSourceErrors;
 use crate::render::ImageOptions;
+use crate::wire::Request;
 
 /// A version of the WMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,4 +62,132 @@ pub struct WmsParts {
     pub tile_layers: Vec<TileLayer>,
     /// `tiles.expires_hours` in seconds.
     pub expires_s: u64,
+}
+
+/// The service at `/service`, `/ows` and `/wms`.
+pub struct Wms {
+    layers: LayerTree,
+    metadata: ServiceMetadata,
+    inspire: Option<Inspire>,
+    srs: Vec<String>,
+    srs_by_code: HashMap<String, Srs>,
+    srs_extents: Vec<(String, Option<Extent>)>,
+    image_formats: Vec<(String, ImageOptions)>,
+    /// Sorted, never empty.
+    versions: Vec<WmsVersion>,
+    attribution: Option<String>,
+    info_types: Vec<String>,
+    on_source_errors: OnSourceErrors,
+    max_output_pixels: u64,
+    concurrent_layers: usize,
+    tile_layers: Vec<ServedLayer>,
+    cache_control: String,
+    hide_error_details: bool,
+    geographic: Srs,
+}
+
+impl Wms {
+    /// # Errors
+    /// EPSG:4326 itself is not known. Other unknown systems are only never
+    /// served, see [`Wms::unknown_srs`].
+    pub fn new(parts: WmsParts, hide_error_details: bool) -> Result<Wms, SrsError> {
+        let geographic = Srs::parse("EPSG:4326")?;
+        let mut root = parts.root;
+        if root.title.is_empty() {
+            root.title.clone_from(&parts.metadata.title);
+        }
+        let srs: Vec<String> = parts.srs.iter().map(|code| code.to_uppercase()).collect();
+        let srs_by_code =
+            srs.iter().filter_map(|code| Some((code.clone(), Srs::parse(code).ok()?))).collect();
+        let mut versions = if parts.versions.is_empty() { WmsVersion::ALL.to_vec() } else { parts.versions };
+        versions.sort_unstable();
+        versions.dedup();
+        Ok(Wms {
+            layers: LayerTree::new(root, &geographic),
+            metadata: parts.metadata,
+            inspire: parts.inspire,
+            srs,
+            srs_by_code,
+            srs_extents: parts.srs_extents,
+            image_formats: parts.image_formats,
+            versions,
+            attribution: parts.attribution,
+            info_types: parts.info_types,
+            on_source_errors: parts.on_source_errors,
+            max_output_pixels: parts.max_output_pixels,
+            concurrent_layers: parts.concurrent_layers.max(1),
+            tile_layers: parts.tile_layers.into_iter().map(|layer| ServedLayer::new(layer, false)).collect(),
+            cache_control: format!("public, max-age={0}, s-maxage={0}", parts.expires_s),
+            hide_error_details,
+            geographic,
+        })
+    }
+
+    /// Configured systems that cannot be served because nobody knows them.
+    pub fn unknown_srs(&self) -> impl Iterator<Item = &str> {
+        self.srs.iter().map(String::as_str).filter(|code| !self.srs_by_code.contains_key(*code))
+    }
+
+    /// Answers a request to the service.
+    pub fn answer(&self, parameters: &Parameters, url: &BaseUrl, request: &Request) -> Answer {
+        let version = match version_of(parameters, &self.versions) {
+            Ok(version) => version,
+            Err(failure) => {
+                let highest = self.versions.last().copied().unwrap_or(WmsVersion::V130);
+                return Telling::xml(highest).answer(failure);
+            }
+        };
+        let name = parameters.first("request").unwrap_or("None");
+        let operation = Operation::parse(name)
+            .filter(|operation| *operation != Operation::LegendGraphic || version >= WmsVersion::V111);
+        match operation {
+            Some(Operation::Map) => self.get_map(version, parameters, request),
+            Some(Operation::Capabilities) => self.get_capabilities(version, parameters, url),
+            Some(Operation::FeatureInfo) => {
+                let failure = self.refuse_feature_info(parameters);
+                self.telling(version, parameters).answer(failure)
+            }
+            Some(Operation::LegendGraphic) => {
+                let failure = self.refuse_legend(parameters);
+                self.telling(version, parameters).answer(failure)
+            }
+            None => {
+                let failure = Failure::new(format!("unknown WMS request type '{}'", name.to_lowercase()));
+                self.telling(version, parameters).answer(failure)
+            }
+        }
+    }
+
+    fn get_capabilities(&self, version: WmsVersion, parameters: &Parameters, url: &BaseUrl) -> Answer {
+        let url = url.request_url();
+        let response = match version {
+            WmsVersion::V130 => document(200, "text/xml", self.capabilities_130(&url)),
+            _ => {
+                let with_tiles = parameters.is_true("tiled");
+                document(200, "application/vnd.ogc.wms_xml", self.capabilities_111(&url, with_tiles))
+            }
+        };
+        Answer::Ready(response)
+    }
+
+    /// No source of feature info is built in yet: the first named layer is refused.
+    fn refuse_feature_info(&self, parameters: &Parameters) -> Failure {
+        let names = parameters.joined("query_layers").unwrap_or_default();
+        for name in names.split(',') {
+            if self.layers.find(name).is_none() {
+                return Failure::coded("LayerNotDefined", format!("unknown layer: {name}"));
+            }
+        }
+        let name = names.split(',').next().unwrap_or_default();
+        Failure::coded("LayerNotQueryable", format!("layer {name} is not queryable"))
+    }
+
+    /// No source of legends is built in yet.
+    fn refuse_legend(&self, parameters: &Parameters) -> Failure {
+        let name = parameters.first("layer").unwrap_or_default();
+        match self.layers.find(name) {
+            Some(_) => Failure::new(format!("layer {name} has no legend graphic")),
+            None => Failure::coded("LayerNotDefined", format!("unknown layer: {name}")),
+        }
+    }
 }

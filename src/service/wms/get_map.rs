@@ -1,0 +1,206 @@
+//! GetMap: from checked parameters to a composed map.
+
+use std::sync::Arc;
+
+use md5::{Digest as _, Md5};
+
+use super::layer::LayerExtent;
+use super::request::{MapRequest, Telling};
+use super::{Wms, WmsVersion};
+use crate::geo::Coverage;
+use crate::plan::{ComposeOptions, Composed, MapLayer, MapQuery, PlanError, compose};
+use crate::render::DecodeLimits;
+use crate::service::Answer;
+use crate::service::exception::{Failure, client_text, no_cache};
+use crate::service::parameters::Parameters;
+use crate::wire::{Body, Headers, Request, Response, cond};
+
+/// Everything a thread needs to draw one map.
+struct MapWork {
+    layers: Vec<Arc<dyn MapLayer>>,
+    query: MapQuery,
+    options: ComposeOptions,
+    mime: String,
+    telling: Telling,
+    /// `tiled=true`: how long the tile may be kept, and what the client has.
+    tile: Option<(String, Headers)>,
+}
+
+impl Wms {
+    pub(super) fn get_map(&self, version: WmsVersion, parameters: &Parameters, request: &Request) -> Answer {
+        let mut telling = self.telling(version, parameters);
+        let planned = MapRequest::parse(self, version, parameters, &mut telling)
+            .and_then(|map| self.plan(&map, parameters));
+        match planned {
+            Ok((layers, query, options, mime)) => {
+                let tile = query.tiled_only.then(|| (self.cache_control.clone(), request.headers.clone()));
+                let work = MapWork { layers, query, options, mime, telling, tile };
+                Answer::Work(Box::new(move |turn| work.run(turn)))
+            }
+            Err(failure) => telling.answer(failure),
+        }
+    }
+
+    fn plan(
+        &self,
+        map: &MapRequest,
+        parameters: &Parameters,
+    ) -> Result<(Vec<Arc<dyn MapLayer>>, MapQuery, ComposeOptions, String), Failure> {
+        let (mime, image) = &self.image_formats[map.format];
+        let mut image = image.clone();
+        image.transparent = Some(map.transparent);
+        image.background = map.background;
+        let mut drawing = Vec::new();
+        let mut query = MapQuery {
+            extent: map.extent,
+            size: map.size,
+            srs: map.srs.clone(),
+            format: image.format,
+            transparent: map.transparent,
+            tiled_only: map.tiled_only,
+            dimensions: Vec::new(),
+            parameters: parameters.pairs().map(|(name, value)| (name.to_owned(), value)).collect(),
+            mime: Some(Arc::from(mime.as_str())),
+        };
+        for name in &map.layers {
+            // Unknown names were refused before.
+            let Some(at) = self.layers.find(name) else { continue };
+            if self.layers.node(at).renders(&query) {
+                self.layers.drawing(at, &mut drawing);
+            }
+        }
+        query.dimensions = self.dimensions(&drawing, parameters)?;
+        let limit = self.limit(map);
+        let is_outside = limit.as_ref().is_some_and(Option::is_none);
+        let layers = if is_outside {
+            Vec::new()
+        } else {
+            let maps = drawing.iter().filter_map(|&at| self.layers.node(at).maps.as_ref());
+            maps.flatten().cloned().collect()
+        };
+        let options = ComposeOptions {
+            image,
+            on_source_errors: self.on_source_errors,
+            hide_error_details: self.hide_error_details,
+            attribution: self.attribution.clone().filter(|text| !text.is_empty() && !is_outside),
+            concurrent_layers: self.concurrent_layers,
+            limit: limit.flatten(),
+            decode_limits: DecodeLimits::default(),
+        };
+        Ok((layers, query, options, mime.clone()))
+    }
+
+    /// `bbox_srs` with an extent crops maps of that system: `None` for no
+    /// cropping, `Some(None)` where the map lies outside.
+    fn limit(&self, map: &MapRequest) -> Option<Option<Coverage>> {
+        let (_, allowed) = self.srs_extents.iter().find(|(code, _)| *code == map.srs_code)?;
+        let allowed = (*allowed)?;
+        if allowed.contains(&map.extent) {
+            return None;
+        }
+        let both = allowed.intersection(&map.extent);
+        Some(both.map(|extent| Coverage::from_extent(map.srs.clone(), extent, true)))
+    }
+
+    /// Values for the dimensions that the drawn layers have; others are not
+    /// passed on, or any client could fill a cache with variants.
+    fn dimensions(
+        &self,
+        drawing: &[usize],
+        parameters: &Parameters,
+    ) -> Result<Vec<(String, String)>, Failure> {
+        let mut values: Vec<(String, String)> = Vec::new();
+        for dimension in drawing.iter().flat_map(|&at| &self.layers.node(at).dimensions) {
+            let key = dimension.key();
+            let Some(value) = parameters.first(&key).filter(|value| !value.is_empty()) else { continue };
+            if values.iter().any(|(known, _)| *known == key) {
+                continue;
+            }
+            let is_known = dimension.values.iter().any(|known| known == value) || value == dimension.default;
+            if !is_known {
+                let message = format!("invalid dimension value ({key}={value})");
+                return Err(Failure::coded("InvalidDimensionValue", message));
+            }
+            values.push((key, value.to_owned()));
+        }
+        Ok(values)
+    }
+
+    /// The allowed extent of a system, if the operator set one.
+    pub(super) fn srs_extent(&self, code: &str) -> Option<LayerExtent> {
+        let (_, extent) = self.srs_extents.iter().find(|(known, _)| known == code)?;
+        let srs = self.srs_by_code.get(code)?.clone();
+        Some(match extent {
+            Some(extent) => LayerExtent { extent: *extent, srs, is_default: false },
+            None => LayerExtent::world(&self.geographic),
+        })
+    }
+}
+
+impl MapWork {
+    fn run(self, turn: &crate::plan::Turn) -> Response {
+        match compose(&self.layers, &self.query, &self.options, turn) {
+            Ok(composed) => self.respond(composed),
+            Err(error) => self.telling.respond(&self.failure(&error)),
+        }
+    }
+
+    fn respond(self, composed: Composed) -> Response {
+        let cacheable = composed.cacheable;
+        let bytes = composed.image.bytes;
+        let tag = match &self.tile {
+            Some(_) if cacheable => Some(content_tag(&bytes)),
+            _ => None,
+        };
+        // A tile that is passed on as it lies has a type of its own.
+        let mime = match composed.image.format {
+            format if format == self.query.format => self.mime,
+            format => format.mime().to_owned(),
+        };
+        let mut response = Response::new(200, &mime, bytes);
+        if !cacheable {
+            return no_cache(response);
+        }
+        let (Some((cache_control, conditions)), Some(tag)) = (self.tile, tag) else { return response };
+        if cond::not_modified(&conditions, Some(&tag), None) {
+            response = Response { status: 304, headers: Vec::new(), body: Body::Empty };
+        }
+        response.with("ETag", tag).with("Cache-Control", cache_control)
+    }
+
+    fn failure(&self, error: &PlanError) -> Failure {
+        match error {
+            PlanError::Source(_) => {
+                crate::log::warn!("map failed: {error}");
+                let text = client_text(error, self.options.hide_error_details);
+                Failure::new(format!("Could not get any sources:\n{text}"))
+            }
+            PlanError::Image { .. } => {
+                crate::log::warn!("map failed: {error}");
+                Failure::new("Could not get any sources:\ndamaged image")
+            }
+            PlanError::TooManyTiles { .. } => {
+                Failure::new(format!("Request too large or invalid BBOX. ({error})"))
+            }
+            PlanError::NotOneTile(reason) => Failure::new(format!("Invalid request: {reason}")),
+            PlanError::TileOutOfRange => Failure::new("Request too large or invalid BBOX."),
+            PlanError::Cache(_) | PlanError::Timeout { .. } => {
+                crate::log::error!("map failed: {error}");
+                Failure { unexpected: true, ..Failure::new("internal error") }
+            }
+        }
+    }
+}
+
+/// A quoted tag of the bytes themselves.
+fn content_tag(bytes: &[u8]) -> String {
+    let mut tag = String::with_capacity(34);
+    tag.push('"');
+    for byte in Md5::digest(bytes) {
+        for nibble in [byte >> 4, byte & 15] {
+            tag.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    tag.push('"');
+    tag
+}
