@@ -475,7 +475,8 @@ fn control_epoll(
 
 /// Opens a file for reading without waiting for a disk: EAGAIN
 /// ([`io::ErrorKind::WouldBlock`]) where the path is not in the kernel's cache,
-/// which a missing one never is. A FIFO does not hang it.
+/// which a missing one never is. A FIFO does not hang it. A link in the last
+/// place is not followed (ELOOP): where it may lead is the caller's question.
 ///
 /// # Errors
 /// WouldBlock as above; ENOSYS, EPERM or EOPNOTSUPP where the call is not
@@ -484,7 +485,8 @@ pub fn open_cached(path: &Path) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: all zeros is a valid `open_how`.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY) as u64;
+    how.flags =
+        (libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NOFOLLOW) as u64;
     how.resolve = libc::RESOLVE_CACHED;
     // SAFETY: path ends in NUL, `how` is valid and its size is told.
     let fd = unsafe {

@@ -24,7 +24,7 @@ use crate::cache::CacheError;
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::Format;
 
-pub use crate::cache::{Dimensions, TileAddress};
+pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
 pub use crate::source::SourceError;
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
 pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};

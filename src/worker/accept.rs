@@ -1,0 +1,318 @@
+//! The door: when a worker takes new connections, and when it leaves them to
+//! its siblings.
+//!
+//! All workers listen on the same sockets with exclusive wake-ups, which go to
+//! whoever registered last. So a worker steps back (takes the sockets out of its
+//! poll) while it is full, and while it holds clearly more connections than the
+//! least loaded of its siblings.
+
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Token};
+
+use super::conn::{Connection, Stream};
+use super::timer::NEVER;
+use super::{LISTENERS_FROM, Worker};
+use crate::board::{Event, State};
+use crate::log;
+use crate::sys;
+use crate::wire::http::Parser;
+
+/// Connections taken in one turn of the loop.
+const ACCEPTS_PER_TURN: usize = 32;
+/// How long siblings may take what this worker leaves, before it looks whether
+/// somebody did: a wake-up that we used up reaches nobody else.
+const HEAD_START_MS: u64 = 10;
+/// How often a worker that stepped back looks at the others.
+const BALANCE_LOOK_MS: u64 = 50;
+/// A sibling whose loop has not turned for so long takes nothing.
+const SIBLING_STALE_MS: u64 = 1_500;
+/// Without descriptors, waiting is all that helps.
+const DESCRIPTORS_PAUSE_MS: u64 = 500;
+const DESCRIPTORS_LOG_INTERVAL_MS: u64 = 60_000;
+
+/// A listening socket.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Takes over a bound, listening socket.
+    ///
+    /// # Errors
+    /// Not a socket of a family that is known here.
+    pub fn new(socket: OwnedFd) -> io::Result<Listener> {
+        let socket = socket2::Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        let is_unix = socket.domain()? == socket2::Domain::UNIX;
+        let socket = OwnedFd::from(socket);
+        Ok(if is_unix {
+            Listener::Unix(UnixListener::from_std(socket.into()))
+        } else {
+            Listener::Tcp(TcpListener::from_std(socket.into()))
+        })
+    }
+
+    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                // Answers go out in one write: waiting for more gains nothing.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Listener::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
+        }
+    }
+
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stance {
+    Open,
+    /// Connections or queued renders are at their bound.
+    Full,
+    /// Siblings are to take the next ones; `look_ms`: when to see whether
+    /// they did.
+    StepsBack {
+        look_ms: u64,
+    },
+    /// No descriptors left, until then.
+    OutOfDescriptors {
+        until_ms: u64,
+    },
+}
+
+pub(super) struct Door {
+    listeners: Vec<Listener>,
+    stance: Stance,
+    /// Given up for a moment to take a connection and close it, when there is
+    /// no other descriptor left: the client gets an answer of a kind.
+    spare: Option<File>,
+    descriptors_logged_ms: Option<u64>,
+}
+
+impl Door {
+    pub fn new(listeners: Vec<Listener>) -> Door {
+        let spare = File::open("/dev/null").ok();
+        Door { listeners, stance: Stance::Full, spare, descriptors_logged_ms: None }
+    }
+
+    /// Until when the loop may sleep as far as the door is concerned.
+    pub fn look_ms(&self, now_ms: u64) -> u64 {
+        match self.stance {
+            Stance::Open | Stance::Full => NEVER,
+            Stance::StepsBack { look_ms } => look_ms.min(now_ms + BALANCE_LOOK_MS),
+            Stance::OutOfDescriptors { until_ms } => until_ms,
+        }
+    }
+
+    fn watch(&mut self, registry: &mio::Registry) -> io::Result<()> {
+        for (number, listener) in self.listeners.iter().enumerate() {
+            let token = (LISTENERS_FROM + number) as u64;
+            sys::watch_exclusively(registry.as_fd(), listener.as_fd(), token)?;
+        }
+        Ok(())
+    }
+
+    fn stop_watching(&mut self, registry: &mio::Registry) {
+        for listener in &self.listeners {
+            if let Err(error) = sys::stop_watching(registry.as_fd(), listener.as_fd()) {
+                log::alert!("cannot take a listening socket out of the poll: {error}");
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Begins to take connections.
+    pub(super) fn open_door(&mut self) {
+        if self.door.stance == Stance::Open || self.door.listeners.is_empty() {
+            return;
+        }
+        match self.door.watch(self.poll.registry()) {
+            Ok(()) => self.door.stance = Stance::Open,
+            Err(error) => {
+                self.door.stop_watching(self.poll.registry());
+                let until_ms = self.clock.now_ms + DESCRIPTORS_PAUSE_MS;
+                self.door.stance = Stance::OutOfDescriptors { until_ms };
+                log::error!("cannot watch the listening sockets: {error}");
+            }
+        }
+    }
+
+    fn shut_door(&mut self, stance: Stance) {
+        if self.door.stance == Stance::Open {
+            self.door.stop_watching(self.poll.registry());
+        }
+        self.door.stance = stance;
+    }
+
+    /// Takes no more connections, ever; the sockets are closed. With
+    /// `take_queued`, what waits in them is taken first: nobody else will.
+    /// Otherwise only what a wake-up may have been used up for.
+    pub(super) fn close_door(&mut self, take_queued: bool) {
+        self.shut_door(Stance::Full);
+        let connections_max = if take_queued { usize::MAX } else { ACCEPTS_PER_TURN };
+        for listener in std::mem::take(&mut self.door.listeners) {
+            for _ in 0..connections_max {
+                if self.connections.count() >= self.limits.connections_per_worker {
+                    break;
+                }
+                let Ok((stream, peer)) = listener.accept() else { break };
+                self.welcome(stream, peer);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.connections.count() >= self.limits.connections_per_worker || self.pool.is_full()
+    }
+
+    fn has_room_again(&self) -> bool {
+        self.connections.count() <= self.limits.connections_per_worker * 3 / 4 && self.pool.has_room_again()
+    }
+
+    /// Whether this worker holds clearly more connections than the least
+    /// loaded one that could take the next.
+    fn is_heavy(&self) -> bool {
+        let own = self.connections.count() as u64;
+        let least = self
+            .board
+            .live_slots()
+            .filter(|(number, slot)| {
+                *number != self.slot
+                    && slot.state() == State::Serving
+                    && slot.tick_ms() + SIBLING_STALE_MS > self.clock.now_ms
+            })
+            .map(|(_, slot)| slot.connections())
+            .min();
+        least.is_some_and(|least| own >= least + 2 + least / 8)
+    }
+
+    /// Once in each turn of the loop: opens or shuts as things have become.
+    pub(super) fn mind_door(&mut self) {
+        let now_ms = self.clock.now_ms;
+        match self.door.stance {
+            _ if self.door.listeners.is_empty() => {}
+            Stance::Open if self.is_full() => self.shut_door(Stance::Full),
+            Stance::Full if self.has_room_again() => self.open_door(),
+            Stance::StepsBack { .. } if self.is_full() => self.shut_door(Stance::Full),
+            Stance::StepsBack { .. } if !self.is_heavy() => self.open_door(),
+            Stance::StepsBack { look_ms } if look_ms <= now_ms => {
+                // Still queued after the head start: nobody was woken for it.
+                let took = (0..self.door.listeners.len()).any(|number| self.accept_one(number));
+                let look_ms = if took { now_ms + HEAD_START_MS } else { NEVER };
+                if matches!(self.door.stance, Stance::StepsBack { .. }) {
+                    self.door.stance = Stance::StepsBack { look_ms };
+                }
+            }
+            Stance::OutOfDescriptors { until_ms } if until_ms <= now_ms => self.open_door(),
+            _ => {}
+        }
+    }
+
+    /// A look at the sockets without an event, once a second: a sibling may
+    /// have used up a wake-up and then stepped back.
+    pub(super) fn look_at_door(&mut self) {
+        if matches!(self.door.stance, Stance::Open | Stance::StepsBack { .. }) && !self.is_full() {
+            for number in 0..self.door.listeners.len() {
+                self.accept_one(number);
+            }
+        }
+    }
+
+    /// A listening socket is readable.
+    pub(super) fn accept_from(&mut self, number: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if self.door.stance != Stance::Open {
+                return;
+            }
+            if self.is_full() {
+                return self.shut_door(Stance::Full);
+            }
+            if self.is_heavy() {
+                let look_ms = self.clock.now_ms + HEAD_START_MS;
+                return self.shut_door(Stance::StepsBack { look_ms });
+            }
+            if !self.accept_one(number) {
+                return;
+            }
+        }
+    }
+
+    /// Takes one connection; false when there is none or none can be had.
+    fn accept_one(&mut self, number: usize) -> bool {
+        let Some(listener) = self.door.listeners.get(number) else { return false };
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                self.welcome(stream, peer);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    self.pause_for_descriptors(number, &error);
+                    false
+                }
+                // The client left before it was taken, or a passing trouble of the network.
+                _ => {
+                    log::debug!("a connection could not be taken: {error}");
+                    true
+                }
+            },
+        }
+    }
+
+    fn pause_for_descriptors(&mut self, number: usize, error: &io::Error) {
+        let now_ms = self.clock.now_ms;
+        self.shut_door(Stance::OutOfDescriptors { until_ms: now_ms + DESCRIPTORS_PAUSE_MS });
+        let door = &mut self.door;
+        if door.spare.take().is_some() {
+            drop(door.listeners[number].accept());
+            door.spare = File::open("/dev/null").ok();
+        }
+        if door.descriptors_logged_ms.is_none_or(|at| at + DESCRIPTORS_LOG_INTERVAL_MS <= now_ms) {
+            door.descriptors_logged_ms = Some(now_ms);
+            log::error!("connections wait, none can be taken: {error}");
+        }
+    }
+
+    /// A new connection.
+    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>) {
+        let token = self.connections.reserve();
+        let registry = self.poll.registry();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = match &mut stream {
+            Stream::Tcp(stream) => registry.register(stream, token, interest),
+            Stream::Unix(stream) => registry.register(stream, token, interest),
+        };
+        if let Err(error) = registered {
+            log::error!("cannot watch a connection: {error}");
+            return;
+        }
+        let parser = Parser::new(self.wire_limits, "http");
+        let connection = Connection::new(stream, peer, parser, self.clock.now_ms);
+        self.connections.insert(Box::new(connection));
+        let slot = self.board.slot(self.slot);
+        slot.set_connections(self.connections.count() as u64);
+        slot.counters.count(Event::ConnectionAccepted, 1);
+        self.advance(token);
+    }
+
+    /// For tests and the drain: whether a listening socket's token it is.
+    pub(super) fn listener_number(token: Token) -> Option<usize> {
+        token.0.checked_sub(LISTENERS_FROM)
+    }
+}
