@@ -6,6 +6,8 @@
 pub mod atomic;
 pub mod file;
 pub mod lock;
+#[cfg(test)]
+mod scratch;
 pub mod world;
 
 use std::fs::File;
