@@ -1,0 +1,212 @@
+//! A mock map server for what a real one cannot be made to show: counted
+//! requests, held answers, broken answers. It paints every picture with its
+//! own address (`painted.rs`), as WMS (`/wms?…BBOX=…`) and as tiles
+//! (`/z/x/y.png`, row from the north).
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::painted;
+
+/// What the mock does with a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The right picture.
+    Painted,
+    /// A status with a text body.
+    Status(u16),
+    /// These bytes as this type, status 200.
+    Bytes(&'static str, Vec<u8>),
+    /// The right picture's header and half of its bytes, then a close.
+    Truncated,
+    /// A close without an answer.
+    Dropped,
+}
+
+type Script = dyn Fn(&str) -> Answer + Send + Sync;
+
+struct Shared {
+    targets: Mutex<Vec<String>>,
+    arrived: Condvar,
+    /// While set, requests wait before they are answered.
+    held: Mutex<bool>,
+    released: Condvar,
+    under_way: AtomicUsize,
+    peak: AtomicUsize,
+    stopping: AtomicBool,
+    script: Box<Script>,
+}
+
+pub struct Upstream {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Upstream {
+    /// Answers everything with the right picture.
+    pub fn start() -> Upstream {
+        Upstream::scripted(|_| Answer::Painted)
+    }
+
+    /// `script` decides for each request target.
+    pub fn scripted(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the mock upstream");
+        let address = listener.local_addr().expect("the mock's address");
+        let shared = Arc::new(Shared {
+            targets: Mutex::new(Vec::new()),
+            arrived: Condvar::new(),
+            held: Mutex::new(false),
+            released: Condvar::new(),
+            under_way: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            script: Box::new(script),
+        });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if accepting.stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                std::thread::spawn(move || serve(&shared, stream));
+            }
+        });
+        Upstream { address, shared }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Targets asked for so far.
+    pub fn targets(&self) -> Vec<String> {
+        lock(&self.shared.targets).clone()
+    }
+
+    pub fn count(&self) -> usize {
+        lock(&self.shared.targets).len()
+    }
+
+    /// The most requests that were under way at once.
+    pub fn peak(&self) -> usize {
+        self.shared.peak.load(Ordering::SeqCst)
+    }
+
+    /// From now on requests wait for [`Upstream::release`].
+    pub fn hold(&self) {
+        *lock(&self.shared.held) = true;
+    }
+
+    pub fn release(&self) {
+        *lock(&self.shared.held) = false;
+        self.shared.released.notify_all();
+    }
+
+    /// Waits until `count` requests have arrived.
+    pub fn await_count(&self, count: usize) {
+        let targets = lock(&self.shared.targets);
+        let (targets, timeout) = self
+            .shared
+            .arrived
+            .wait_timeout_while(targets, super::PATIENCE, |t| t.len() < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "{} of {count} requests reached the upstream", targets.len());
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.release();
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(shared: &Shared, stream: TcpStream) {
+    let Ok(writer) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(stream);
+    let mut writer = writer;
+    while let Some(target) = read_target(&mut reader) {
+        let now = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.peak.fetch_max(now, Ordering::SeqCst);
+        lock(&shared.targets).push(target.clone());
+        shared.arrived.notify_all();
+        let held = lock(&shared.held);
+        drop(shared.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
+        let keep = answer(&mut writer, &target, (shared.script)(&target));
+        shared.under_way.fetch_sub(1, Ordering::SeqCst);
+        if !keep || shared.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+fn read_target(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+    let target = line.split_whitespace().nth(1)?.to_owned();
+    loop {
+        line.clear();
+        reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+        if line.trim().is_empty() {
+            return Some(target);
+        }
+    }
+}
+
+/// Sends the answer; whether the connection is kept.
+fn answer(writer: &mut TcpStream, target: &str, answer: Answer) -> bool {
+    let reply = |status: u16, kind: &str, length: usize| {
+        format!("HTTP/1.1 {status} Mock\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut send = |status: u16, kind: &str, body: &[u8], cut: usize| {
+        let head = reply(status, kind, body.len());
+        let sent = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body[..body.len() - cut]));
+        sent.is_ok() && cut == 0
+    };
+    match answer {
+        Answer::Painted => match paint(target) {
+            Some(body) => send(200, "image/png", &body, 0),
+            None => send(404, "text/plain", b"no such picture", 0),
+        },
+        Answer::Truncated => {
+            let body = paint(target).unwrap_or_default();
+            send(200, "image/png", &body, body.len() / 2)
+        }
+        Answer::Status(status) => send(status, "text/plain", b"as the test wants it", 0),
+        Answer::Bytes(kind, body) => send(200, kind, &body, 0),
+        Answer::Dropped => false,
+    }
+}
+
+/// The picture that a target asks for.
+fn paint(target: &str) -> Option<Vec<u8>> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if query.is_empty() {
+        let numbers: Vec<u32> = path
+            .trim_start_matches('/')
+            .trim_end_matches(".png")
+            .split('/')
+            .map(|n| n.parse().ok())
+            .collect::<Option<_>>()?;
+        let [level, column, row] = numbers.as_slice() else { return None };
+        return Some(painted::tile(*level, *column, *row));
+    }
+    let value = |name: &str| {
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            key.eq_ignore_ascii_case(name).then(|| value.replace("%2C", ",").replace("%2c", ","))
+        })
+    };
+    let bbox: Vec<f64> = value("bbox")?.split(',').map(|v| v.parse().ok()).collect::<Option<_>>()?;
+    let bbox: [f64; 4] = bbox.try_into().ok()?;
+    let side = |name: &str| value(name)?.parse::<u32>().ok().filter(|v| (1..=8192).contains(v));
+    Some(painted::map(bbox, side("width")?, side("height")?))
+}

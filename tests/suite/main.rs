@@ -1,0 +1,7 @@
+//! One binary for all black-box tests: it links once, and every test starts
+//! the real daemon in a directory of its own.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod smoke;
