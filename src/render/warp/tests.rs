@@ -113,7 +113,7 @@ fn one_resolution_is_a_crop() {
     assert_eq!(draw_at(500.0, 880.0, 10.0), crop);
     assert_eq!(draw_at(503.0, 884.0, 10.0), crop, "less than half a pixel is rounded away");
     assert_eq!(draw_at(500.0, 880.0, 10.000_2), crop);
-    assert!(draw_at(500.0, 880.0, 10.1) != crop);
+    assert!(draw_at(500.0, 880.0, 10.5) != crop);
     let beyond = draw_at(-100.0, 880.0, 10.0);
     assert_eq!((beyond.opaque, beyond.pixel(9, 0)[3], beyond.pixel(10, 0)[3]), (false, 0, 255));
     let all = Target { extent: extent(0.4, 0.4, 1280.4, 1280.4), size: (128, 128), srs: srs.clone() };
