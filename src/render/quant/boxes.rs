@@ -1,5 +1,6 @@
 //! Points in colour space divided into boxes, one for each palette colour.
 
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use crate::render::raster::Color;
@@ -7,12 +8,14 @@ use crate::render::raster::Color;
 /// Some like colours: their number, and their mean, premultiplied, 0–255.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
-    pub weight: f32,
     pub color: [f32; 4],
+    pub weight: f32,
+    /// By which the caller knows the point again.
     pub key: u16,
 }
 
-/// No box is wider than this, as long as half the palette suffices for that.
+/// No box is wider than this, as long as half the palette suffices for that:
+/// 64 boxes always do for opaque images.
 const WIDTH_MAX: f32 = 64.0;
 
 /// Positions at which a box may be cut.
@@ -20,36 +23,37 @@ const BINS: usize = 64;
 
 struct Cube {
     range: Range<usize>,
-    weight: f64,
-    sums: [f64; 4],
+    mean: [f32; 4],
     low: [f32; 4],
     high: [f32; 4],
     /// Axis of the largest variance, and the squared error over all axes.
     axis: usize,
-    error: f64,
+    error: f32,
 }
 
 impl Cube {
     fn around(points: &[Point], range: Range<usize>) -> Cube {
-        let mut sums = [0.0; 4];
-        let mut squares = [0.0; 4];
+        // Sums are taken from one of the points on, which keeps them small
+        // and 32 bits exact enough.
+        let origin = points[range.start].color;
+        let (mut sums, mut squares) = ([0.0f32; 4], [0.0f32; 4]);
         let mut weight = 0.0;
-        let (mut low, mut high) = ([f32::MAX; 4], [f32::MIN; 4]);
+        let (mut low, mut high) = (origin, origin);
         for point in &points[range.clone()] {
-            let w = f64::from(point.weight);
-            weight += w;
+            weight += point.weight;
             for i in 0..4 {
-                let v = f64::from(point.color[i]);
-                sums[i] += w * v;
-                squares[i] += w * v * v;
-                low[i] = low[i].min(point.color[i]);
-                high[i] = high[i].max(point.color[i]);
+                let away = point.color[i] - origin[i];
+                let weighed = away * point.weight;
+                sums[i] += weighed;
+                squares[i] += weighed * away;
+                low[i] = if point.color[i] < low[i] { point.color[i] } else { low[i] };
+                high[i] = if point.color[i] > high[i] { point.color[i] } else { high[i] };
             }
         }
-        let mut axis = 0;
-        let mut error = 0.0;
-        let mut most = f64::MIN;
+        let (mut axis, mut error, mut most) = (0, 0.0, -1.0);
+        let mut mean = origin;
         for i in 0..4 {
+            mean[i] += sums[i] / weight;
             let part = (squares[i] - sums[i] * sums[i] / weight).max(0.0);
             error += part;
             if part > most {
@@ -59,22 +63,21 @@ impl Cube {
         if range.len() < 2 {
             error = 0.0;
         }
-        Cube { range, weight, sums, low, high, axis, error }
+        Cube { range, mean, low, high, axis, error }
     }
 
+    /// Of the widest side, and its axis.
     fn width(&self) -> (f32, usize) {
-        (0..4)
-            .map(|i| (self.high[i] - self.low[i], i))
-            .fold((0.0, 0), |most, next| if next.0 > most.0 { next } else { most })
+        let widths = (0..4).map(|axis| (self.high[axis] - self.low[axis], axis));
+        widths.fold((0.0, 0), |most, next| if next.0 > most.0 { next } else { most })
     }
 
     fn color(&self) -> Color {
-        let mean = |channel: usize| self.sums[channel] / self.weight;
-        let alpha = mean(3);
+        let alpha = self.mean[3];
         if alpha < 0.5 {
             return [0; 4];
         }
-        let plain = |channel: usize| (mean(channel) * 255.0 / alpha).round().clamp(0.0, 255.0) as u8;
+        let plain = |channel: usize| (self.mean[channel] * 255.0 / alpha).round().clamp(0.0, 255.0) as u8;
         [plain(0), plain(1), plain(2), alpha.round() as u8]
     }
 }
@@ -83,22 +86,20 @@ impl Cube {
 /// box, and returns the boxes' mean colours.
 pub(super) fn divide(points: &mut [Point], colors: usize, mut tell: impl FnMut(u16, u8)) -> Vec<Color> {
     let mut cubes = vec![Cube::around(points, 0..points.len())];
-    while cubes.len() < colors / 2 {
-        let widest = cubes.iter().enumerate().max_by(|a, b| a.1.width().0.total_cmp(&b.1.width().0));
-        let Some((at, cube)) = widest.filter(|(_, cube)| cube.width().0 > WIDTH_MAX) else { break };
-        let (_, axis) = cube.width();
-        let middle = (cube.low[axis] + cube.high[axis]) / 2.0;
-        if !split(points, &mut cubes, at, |point| point.color[axis] < middle) {
-            break;
-        }
-    }
-    while cubes.len() < colors {
-        let worst = cubes.iter().enumerate().max_by(|a, b| a.1.error.total_cmp(&b.1.error));
-        let Some((at, cube)) = worst.filter(|(_, cube)| cube.error > 0.0) else { break };
+    narrow(points, &mut cubes, colors / 2);
+    // Errors are not negative, so that their bits are in their order.
+    let mut queue: BinaryHeap<(u32, usize)> =
+        cubes.iter().enumerate().map(|(at, cube)| (cube.error.to_bits(), at)).collect();
+    while cubes.len() < colors
+        && let Some((error, at)) = queue.pop()
+        && error > 0
+    {
+        let cube = &cubes[at];
         let axis = cube.axis;
         let cut = best_cut(&points[cube.range.clone()], axis, cube.low[axis], cube.high[axis]);
-        if !split(points, &mut cubes, at, |point| point.color[axis] < cut) {
-            cubes[at].error = 0.0;
+        if split(points, &mut cubes, at, |point| point.color[axis] < cut) {
+            queue.push((cubes[at].error.to_bits(), at));
+            queue.push((cubes[cubes.len() - 1].error.to_bits(), cubes.len() - 1));
         }
     }
     for (index, cube) in cubes.iter().enumerate() {
@@ -107,6 +108,18 @@ pub(super) fn divide(points: &mut [Point], colors: usize, mut tell: impl FnMut(u
         }
     }
     cubes.iter().map(Cube::color).collect()
+}
+
+/// Halves the widest box until none is too wide or there are `most` of them.
+fn narrow(points: &mut [Point], cubes: &mut Vec<Cube>, most: usize) {
+    while cubes.len() < most {
+        let widest = cubes.iter().enumerate().map(|(at, cube)| (cube.width(), at));
+        let Some(((width, axis), at)) = widest.max_by(|a, b| a.0.0.total_cmp(&b.0.0)) else { break };
+        let middle = (cubes[at].low[axis] + cubes[at].high[axis]) / 2.0;
+        if width <= WIDTH_MAX || !split(points, cubes, at, |point| point.color[axis] < middle) {
+            break;
+        }
+    }
 }
 
 /// Whether both sides got something.
@@ -132,25 +145,26 @@ fn split(points: &mut [Point], cubes: &mut Vec<Cube>, at: usize, lower: impl Fn(
 /// Where a cut across `axis` leaves the smallest squared error along it.
 fn best_cut(points: &[Point], axis: usize, low: f32, high: f32) -> f32 {
     let scale = BINS as f32 / (high - low).max(f32::MIN_POSITIVE);
-    let mut weights = [0.0f64; BINS];
-    let mut sums = [0.0f64; BINS];
+    // Weights and weighed distances from `low`.
+    let mut bins = [[0.0f32; 2]; BINS];
+    let (mut weight, mut sum) = (0.0, 0.0);
     for point in points {
-        let value = point.color[axis];
-        let bin = (((value - low) * scale) as usize).min(BINS - 1);
-        weights[bin] += f64::from(point.weight);
-        sums[bin] += f64::from(point.weight * (value - low));
+        let away = point.color[axis] - low;
+        let bin = &mut bins[((away * scale) as usize).min(BINS - 1)];
+        bin[0] += point.weight;
+        bin[1] += point.weight * away;
+        weight += point.weight;
+        sum += point.weight * away;
     }
-    let (weight, sum): (f64, f64) = (weights.iter().sum(), sums.iter().sum());
     let (mut below, mut below_sum) = (0.0, 0.0);
-    let (mut best, mut best_gain) = (BINS / 2, f64::MIN);
-    for bin in 0..BINS - 1 {
-        below += weights[bin];
-        below_sum += sums[bin];
-        let above = weight - below;
+    let (mut best, mut best_gain) = (BINS / 2, f32::MIN);
+    for (bin, [bin_weight, bin_sum]) in bins[..BINS - 1].iter().enumerate() {
+        below += bin_weight;
+        below_sum += bin_sum;
+        let (above, above_sum) = (weight - below, sum - below_sum);
         if below <= 0.0 || above <= 0.0 {
             continue;
         }
-        let above_sum = sum - below_sum;
         let gain = below_sum * below_sum / below + above_sum * above_sum / above;
         if gain > best_gain {
             (best, best_gain) = (bin + 1, gain);
