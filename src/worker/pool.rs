@@ -25,23 +25,43 @@ const STACK_BYTES: usize = 1024 * 1024;
 /// How long a thread beyond the render threads waits for something to do.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
+/// Withdrawn jobs lie in the channel until a thread passes by: bounds them, as
+/// a multiple of the queue's bound.
+const WITHDRAWN_SHARE_MAX: usize = 4;
+
 const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 /// A job's place in the queue: either a thread begins it or the loop
 /// withdraws it, never both.
-#[derive(Debug, Default)]
-pub(super) struct Ticket(AtomicU8);
+#[derive(Debug)]
+pub(super) struct Ticket {
+    state: AtomicU8,
+    queued: Arc<AtomicUsize>,
+}
 
 impl Ticket {
+    fn new(queued: &Arc<AtomicUsize>) -> Arc<Ticket> {
+        queued.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Ticket { state: AtomicU8::new(QUEUED), queued: Arc::clone(queued) })
+    }
+
     /// Takes the job back; false when a thread has begun it.
     pub fn withdraw(&self) -> bool {
-        self.0.compare_exchange(QUEUED, WITHDRAWN, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.leave_queue(WITHDRAWN)
     }
 
     fn begin(&self) -> bool {
-        self.0.compare_exchange(QUEUED, BEGUN, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.leave_queue(BEGUN)
+    }
+
+    fn leave_queue(&self, next: u8) -> bool {
+        let left = self.state.compare_exchange(QUEUED, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if left {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+        }
+        left
     }
 }
 
@@ -80,6 +100,9 @@ struct Shared {
 pub(super) struct Pool {
     jobs: Sender<Job>,
     finished: Receiver<Finished>,
+    /// Jobs that are neither begun nor withdrawn, also those whose thread
+    /// waits for its turn.
+    queued: Arc<AtomicUsize>,
     queue_max: usize,
     shared: Arc<Shared>,
 }
@@ -112,21 +135,18 @@ impl Pool {
             board: options.board,
             slot: options.slot,
         };
-        Pool { jobs, finished, queue_max: options.queue_max.max(1), shared: Arc::new(shared) }
-    }
-
-    /// Jobs that no thread has taken up.
-    pub fn queued(&self) -> usize {
-        self.jobs.len()
+        let queue_max = options.queue_max.max(1);
+        Pool { jobs, finished, queued: Arc::default(), queue_max, shared: Arc::new(shared) }
     }
 
     pub fn is_full(&self) -> bool {
-        self.queued() >= self.queue_max
+        self.queued.load(Ordering::Relaxed) >= self.queue_max
+            || self.jobs.len() >= self.queue_max.saturating_mul(WITHDRAWN_SHARE_MAX)
     }
 
     /// Whether the queue has come down to three quarters of its bound.
     pub fn has_room_again(&self) -> bool {
-        self.queued() <= self.queue_max * 3 / 4
+        !self.is_full() && self.queued.load(Ordering::Relaxed) <= self.queue_max * 3 / 4
     }
 
     /// Hands work over for `owner`; the outcome comes with
@@ -135,7 +155,7 @@ impl Pool {
         if self.is_full() {
             return Err(QueueFull);
         }
-        let ticket = Arc::new(Ticket::default());
+        let ticket = Ticket::new(&self.queued);
         let job = Job { owner, work, ticket: Arc::clone(&ticket), line };
         // The pool holds a receiver itself, so the channel is open.
         self.jobs.send(job).map_err(|_| QueueFull)?;
@@ -303,7 +323,8 @@ mod tests {
         assert!(pool.submit(Token(3), Box::new(|_| reply::plain(203, "")), String::new()).is_ok());
         assert!(pool.is_full() && !pool.has_room_again());
         assert!(pool.submit(Token(4), Box::new(|_| reply::plain(204, "")), String::new()).is_err());
-        assert!(never.withdraw());
+        assert!(never.withdraw() && !never.withdraw());
+        assert!(pool.has_room_again());
         drop(open);
         let statuses: Vec<u16> = wait_for(&mut poll, &pool, 2).iter().map(|f| f.response.status).collect();
         assert_eq!(statuses, [200, 203]);

@@ -331,18 +331,10 @@ fn slow_readers_get_everything_and_who_reads_nothing_is_reset() {
     assert!(ended.unwrap().is_err(), "a reset, not an end that looks like the whole answer");
 }
 
-#[test]
-fn a_full_queue_is_503_with_advice_and_clients_that_left_are_forgotten() {
-    let (release, released) = crossbeam_channel::bounded::<()>(0);
-    let tight = Limits {
-        render_threads: 1,
-        waiting_threads: 0,
-        render_queue: 1,
-        render_queue_ms: 60,
-        connections_per_worker: 100,
-        ..limits()
-    };
-    let running = Running::start(tight, move |request| {
+/// One render thread, held up by `/wait` until `released` is at its end;
+/// `/never` must not run.
+fn held_up(released: crossbeam_channel::Receiver<()>) -> impl Fn(&Request) -> Answer + Send + 'static {
+    move |request| {
         let released = released.clone();
         match request.path.as_str() {
             "/wait" => Answer::Work(Box::new(move |_| {
@@ -352,17 +344,39 @@ fn a_full_queue_is_503_with_advice_and_clients_that_left_are_forgotten() {
             "/never" => Answer::Work(Box::new(|_| unreachable!("nobody waits for this"))),
             _ => Answer::Ready(Response::new(200, "text/plain", "now")),
         }
-    });
+    }
+}
+
+#[test]
+fn who_waits_too_long_for_a_thread_gets_503_with_advice() {
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    let one = Limits { render_threads: 1, waiting_threads: 0, render_queue_ms: 60, ..limits() };
+    let running = Running::start(one, held_up(released));
     let mut first = running.ask(get("/wait").as_bytes());
     running.wait_until(|slot| slot.busy_threads().count() == 1);
-    let mut others: Vec<TcpStream> = Vec::new();
-    // This one waits in the queue for its time.
     let mut queued = running.ask(get("/never").as_bytes());
     let (head, _) = read_response(&mut queued, false).unwrap();
     assert!(status(&head) == 503 && head.contains("Retry-After: "), "{head}");
-    // The withdrawn job keeps its place until a thread passes by: the queue is full.
-    others.push(running.ask(get("/never").as_bytes()));
-    drop(others);
+    drop(release);
+    assert_eq!(read_response(&mut first, false).unwrap().1, b"late");
+    // The connection goes on.
+    queued.write_all(get("/").as_bytes()).unwrap();
+    assert_eq!(read_response(&mut queued, false).unwrap().1, b"now");
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_begun() {
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    let one = Limits { render_threads: 1, waiting_threads: 0, ..limits() };
+    let running = Running::start(one, held_up(released));
+    let mut first = running.ask(get("/wait").as_bytes());
+    running.wait_until(|slot| slot.busy_threads().count() == 1);
+    let queued = running.ask(get("/never").as_bytes());
+    running.wait_until(|slot| slot.in_flight() == 2);
+    // A reset: an end alone could be a half-close.
+    socket2::SockRef::from(&queued).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(queued);
+    running.wait_until(|slot| slot.connections() == 1 && slot.in_flight() == 1);
     drop(release);
     assert_eq!(read_response(&mut first, false).unwrap().1, b"late");
 }
