@@ -48,3 +48,6 @@ pub enum Answer {
     /// On a thread.
     Work(Work),
 }
+
+#[cfg(test)]
+mod tests;

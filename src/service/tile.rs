@@ -143,15 +143,15 @@ impl ServedLayer {
     /// The grid's tile for public numbers, rows still counted from the grid's
     /// own origin. `use_profiles`: level 0 of global profiles is hidden.
     pub fn internal(&self, tile: PublicTile, use_profiles: bool) -> Option<TileCoord> {
-        let mut z = tile.z;
+        let mut z = u32::try_from(tile.z).ok()?;
         if use_profiles && self.skip_first_level {
             z = z.checked_add(1)?;
         }
         if self.skip_odd_level {
             z = z.checked_mul(2)?;
         }
-        let z = u32::try_from(z).ok().filter(|z| *z < self.grid().levels())?;
-        self.grid().limit(TileCoord { x: tile.x, y: tile.y, z })
+        let is_level = z < self.grid().levels();
+        is_level.then_some(()).and_then(|()| self.grid().limit(TileCoord { x: tile.x, y: tile.y, z }))
     }
 
     /// The public numbers of a grid's tile, without profiles.

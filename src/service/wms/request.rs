@@ -3,7 +3,7 @@
 
 use super::{Wms, WmsVersion};
 use crate::geo::{Extent, Srs};
-use crate::render::decor::{self, Placement, TextStyle};
+use crate::render::decor::{self, TextStyle};
 use crate::render::{self, Color, Format, ImageOptions, Raster};
 use crate::service::Answer;
 use crate::service::exception::{Failure, document, document_of_type, internal_error, no_cache};
@@ -382,10 +382,7 @@ impl ImageTelling {
         let ground = [red, green, blue, if self.transparent { 0 } else { 255 }];
         let mut raster = Raster::filled(self.size.0, self.size.1, ground);
         if !self.is_blank && !message.is_empty() {
-            let luminance = (299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000;
-            let is_dark = !self.transparent && luminance < 128;
-            let color = if is_dark { [255, 255, 255, 255] } else { [0, 0, 0, 255] };
-            let style = TextStyle { size_px: 12.0, color, ground: None, placement: Placement::UpperLeft };
+            let style = TextStyle::error(self.background, self.transparent);
             decor::draw_text(&mut raster, message, &style);
         }
         let mut options = ImageOptions::new(self.format);
