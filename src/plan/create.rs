@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::tile_cache::{Found, address, cache_error, from_store};
 use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
 use crate::cache::{Dimensions, TileAddress};
-use crate::cache::lock::{Locked, TileLock, lock_tile};
+use crate::cache::lock::{Locked, TileLock};
 use crate::geo::{Extent, MetaTile, TileCoord};
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
 
@@ -145,8 +145,7 @@ impl TileCache {
         if !store.keeps() {
             return Ok(None);
         }
-        let locked =
-            turn.wait(|| lock_tile(store.lock_dir(), store.lock_id(), main, self.options.lock_timeout));
+        let locked = turn.wait(|| store.lock(main, self.options.lock_timeout));
         match locked.map_err(cache_error)? {
             Locked::AtOnce(lock) | Locked::AfterWait(lock) => Ok(Some(lock)),
         }

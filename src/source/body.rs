@@ -70,6 +70,9 @@ pub fn decode(encoding: &str, bytes: Vec<u8>, limit_bytes: u64) -> Result<Vec<u8
 /// refused before a byte is allocated for it, and a lie breaks the unpacking.
 fn inflate(packed: &[u8], limit_bytes: u64) -> Result<Vec<u8>, BodyError> {
     let broken = |reason: &str| BodyError::Broken(format!("gzip: {reason}"));
+    if !packed.starts_with(&[0x1f, 0x8b]) {
+        return Err(broken("not packed at all"));
+    }
     let trailer: [u8; 4] = packed
         .len()
         .checked_sub(4)

@@ -13,6 +13,8 @@ mod pool;
 mod semaphore;
 pub mod template;
 pub mod tile;
+#[cfg(test)]
+mod upstream;
 pub mod wms;
 
 pub use address::redact;
