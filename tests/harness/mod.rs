@@ -3,9 +3,13 @@
 //! that end every test.
 
 pub mod client;
+#[cfg(feature = "peers")]
+pub mod compare;
 pub mod daemon;
 pub mod dir;
 pub mod painted;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod silent;
 pub mod upstream;
 

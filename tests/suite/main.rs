@@ -4,4 +4,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[cfg(feature = "peers")]
+mod parity;
 mod smoke;

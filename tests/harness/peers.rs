@@ -1,0 +1,80 @@
+//! The peers: MapProxy beside the daemon, a real WMS behind both. What
+//! tests/install brings must be there: a peer that is missing is a failure.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::client::{Client, Reply};
+use super::{await_some, silent};
+
+/// A program or directory below what tests/install made.
+pub fn peer(name: &str) -> PathBuf {
+    let base = std::env::var_os("RHUMB_PEERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"),
+        PathBuf::from,
+    );
+    let path = base.join(name);
+    assert!(path.exists(), "{} is missing: run tests/install", path.display());
+    path
+}
+
+/// The real WMS that tests/run starts (`RHUMB_UPSTREAM`).
+pub fn real_wms() -> String {
+    std::env::var("RHUMB_UPSTREAM").expect("RHUMB_UPSTREAM names a real WMS: tests/run starts one")
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+/// MapProxy 7.0.0 serving one configuration.
+pub struct MapProxy {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl MapProxy {
+    pub fn start(config: &Path) -> MapProxy {
+        let port = free_port();
+        let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/mapproxy_server.py");
+        let log = std::fs::File::create(config.with_extension("mapproxy.log")).expect("a log for MapProxy");
+        let mut child = Command::new(peer("venv/bin/python"))
+            .arg(server)
+            .arg(config)
+            .arg(port.to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("one log for both outputs"))
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .expect("MapProxy starts");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        await_some("MapProxy to listen", || {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("MapProxy ended with {status}");
+            }
+            TcpStream::connect(address).ok()
+        });
+        MapProxy { child, address }
+    }
+
+    pub fn get(&self, target: &str) -> Reply {
+        let mut client = Client::connect(self.address).expect("MapProxy accepts");
+        client.get(target).unwrap_or_else(|end| panic!("MapProxy: {target} ended with {end:?}"))
+    }
+}
+
+impl Drop for MapProxy {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.child.id() as i32);
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.child.wait();
+        debug_assert!(silent::group(self.child.id()).is_empty());
+    }
+}
