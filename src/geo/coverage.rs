@@ -1,12 +1,27 @@
 //! A coverage: the area in which a source or cache has something to say.
+//!
+//! A rectangle, or an area of polygons. Questions are asked with a rectangle
+//! in any coordinate system; its envelope in the coverage's own system is what
+//! is compared, as in MapProxy.
 
+use std::sync::Arc;
+
+use super::area::{Area, CORNERS_MAX, Ring};
 use super::extent::Extent;
+use super::polygon_text::Polygons;
 use super::srs::Srs;
 
 /// Why text is no coverage.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct CoverageError(pub String);
+
+/// How often an edge is halved at most when it is carried to another system.
+const HALVINGS_MAX: u32 = 6;
+
+/// How far a carried edge may lie from its true course: a part of the image's
+/// longer side, well below a pixel of any map that shows all of it.
+const BEND_PART: f64 = 1e-5;
 
 /// An area in one coordinate system. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -15,50 +30,266 @@ pub struct Coverage {
     pub extent: Extent,
     /// Whether pixels outside are cut away (`clip: true`).
     pub clip: bool,
+    /// How many geometries in the text were no polygons and left aside.
+    pub ignored: usize,
+    shape: Shape,
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    /// The extent itself.
+    Rectangle,
+    Area(Arc<Area>),
+    /// Nothing: what has no image in a system.
+    Empty,
 }
 
 impl Coverage {
+    /// A rectangle.
     pub fn from_extent(srs: Srs, extent: Extent, clip: bool) -> Coverage {
-        Coverage { srs, extent, clip }
+        Coverage { srs, extent, clip, ignored: 0, shape: Shape::Rectangle }
     }
+
+    /// Many rectangles at once, such as the tiles of an expire list.
+    pub fn from_extents(extents: &[Extent], srs: Srs, clip: bool) -> Result<Coverage, CoverageError> {
+        if extents.len() > CORNERS_MAX / 4 {
+            return Err(CoverageError(format!("more than {} rectangles", CORNERS_MAX / 4)));
+        }
+        let polygons: Vec<Vec<Ring>> = extents.iter().map(|e| vec![corners(e)]).collect();
+        Self::from_area(Area::of_polygons(&polygons, false), srs, clip, "no polygons")
+    }
+
     /// From the text of a WKT polygon file (one geometry a line).
-    pub fn from_wkt(_text: &str, _srs: Srs, _clip: bool) -> Result<Coverage, CoverageError> {
-        todo!()
+    pub fn from_wkt(text: &str, srs: Srs, clip: bool) -> Result<Coverage, CoverageError> {
+        Self::from_polygons(Polygons::from_wkt(text)?, srs, clip)
     }
-    pub fn from_geojson(_text: &str, _srs: Srs, _clip: bool) -> Result<Coverage, CoverageError> {
-        todo!()
+
+    /// From GeoJSON: the polygons of a collection, a feature or a geometry.
+    pub fn from_geojson(text: &str, srs: Srs, clip: bool) -> Result<Coverage, CoverageError> {
+        Self::from_polygons(Polygons::from_geojson(text)?, srs, clip)
     }
+
+    fn from_polygons(polygons: Polygons, srs: Srs, clip: bool) -> Result<Coverage, CoverageError> {
+        let area = Area::of_polygons(&polygons.list, true);
+        let coverage = Self::from_area(area, srs, clip, "no polygons")?;
+        Ok(Coverage { ignored: polygons.ignored, ..coverage })
+    }
+
+    fn from_area(area: Option<Area>, srs: Srs, clip: bool, none: &str) -> Result<Coverage, CoverageError> {
+        let area = area.ok_or_else(|| CoverageError(none.to_string()))?;
+        Ok(Coverage { srs, extent: area.extent, clip, ignored: 0, shape: Shape::Area(Arc::new(area)) })
+    }
+
+    /// The same area, cutting pixels away or not.
+    pub fn with_clip(self, clip: bool) -> Coverage {
+        Coverage { clip, ..self }
+    }
+
     /// In the system of the first part.
-    pub fn union(_parts: &[Coverage], _clip: bool) -> Result<Coverage, CoverageError> {
-        todo!()
+    pub fn union(parts: &[Coverage], clip: bool) -> Result<Coverage, CoverageError> {
+        let (srs, areas) = areas(parts)?;
+        let areas: Vec<&Area> = areas.iter().flatten().map(Arc::as_ref).collect();
+        Self::from_area(Area::union(&areas), srs, clip, "the union is empty")
     }
-    pub fn intersection_of(_parts: &[Coverage], _clip: bool) -> Result<Coverage, CoverageError> {
-        todo!()
+
+    /// What all parts cover, in the system of the first.
+    pub fn intersection_of(parts: &[Coverage], clip: bool) -> Result<Coverage, CoverageError> {
+        let (srs, areas) = areas(parts)?;
+        let shared = areas.into_iter().reduce(|a, b| a?.intersection(&*b?).map(Arc::new)).flatten();
+        Self::from_shared(shared, srs, clip, "intersection did not return any geometry")
     }
+
     /// The first part without the others.
-    pub fn difference(_parts: &[Coverage], _clip: bool) -> Result<Coverage, CoverageError> {
-        todo!()
+    pub fn difference(parts: &[Coverage], clip: bool) -> Result<Coverage, CoverageError> {
+        let (srs, areas) = areas(parts)?;
+        let mut areas = areas.into_iter();
+        let first = areas.next().flatten();
+        let left = areas.flatten().fold(first, |left, other| left?.difference(&other).map(Arc::new));
+        Self::from_shared(left, srs, clip, "diff did not return any geometry")
     }
-    pub fn intersects(&self, _extent: &Extent, _srs: &Srs) -> bool {
-        todo!()
+
+    fn from_shared(
+        area: Option<Arc<Area>>,
+        srs: Srs,
+        clip: bool,
+        none: &str,
+    ) -> Result<Coverage, CoverageError> {
+        let area = area.ok_or_else(|| CoverageError(none.to_string()))?;
+        Ok(Coverage { srs, extent: area.extent, clip, ignored: 0, shape: Shape::Area(area) })
     }
-    pub fn contains(&self, _extent: &Extent, _srs: &Srs) -> bool {
-        todo!()
+
+    /// Whether the area and a rectangle have something in common. Edges that
+    /// only touch count for polygons and not for a rectangle, as in MapProxy.
+    pub fn intersects(&self, extent: &Extent, srs: &Srs) -> bool {
+        let Some(extent) = srs.transform_extent(&self.srs, extent) else { return false };
+        match &self.shape {
+            Shape::Rectangle => self.extent.intersects(&extent),
+            Shape::Area(area) => area.intersects(&extent),
+            Shape::Empty => false,
+        }
     }
-    /// The coverage in another system.
-    pub fn transform_to(&self, _srs: &Srs) -> Coverage {
-        todo!()
+
+    /// Whether the area covers the whole rectangle; edges may coincide.
+    pub fn contains(&self, extent: &Extent, srs: &Srs) -> bool {
+        let Some(extent) = srs.transform_extent(&self.srs, extent) else { return false };
+        match &self.shape {
+            Shape::Rectangle => {
+                // A hair's breadth, so that rounding does not decide.
+                let (x, y) = (self.extent.width() / 1e13, self.extent.height() / 1e13);
+                let own = &self.extent;
+                Extent::new(own.min_x - x, own.min_y - y, own.max_x + x, own.max_y + y).contains(&extent)
+            }
+            Shape::Area(area) => area.contains(&extent),
+            Shape::Empty => false,
+        }
     }
+
+    /// The coverage in another system. A rectangle stays one (the envelope of
+    /// its image); polygons are carried corner by corner, with more corners
+    /// where an edge bends. What has no image there is left out; a coverage
+    /// without any meets nothing.
+    pub fn transform_to(&self, srs: &Srs) -> Coverage {
+        if *srs == self.srs {
+            return Coverage { srs: srs.clone(), ..self.clone() };
+        }
+        let carried = match &self.shape {
+            Shape::Rectangle => {
+                self.srs.transform_extent(srs, &self.extent).map(|extent| (extent, Shape::Rectangle))
+            }
+            Shape::Area(area) => {
+                carry(area, &self.srs, srs).map(|area| (area.extent, Shape::Area(Arc::new(area))))
+            }
+            Shape::Empty => None,
+        };
+        let (extent, shape) = carried.unwrap_or((Extent::new(0.0, 0.0, 0.0, 0.0), Shape::Empty));
+        Coverage { srs: srs.clone(), extent, shape, ..*self }
+    }
+
     /// The coverage within an extent; `None` when nothing is left.
-    pub fn limit_to(&self, _extent: &Extent, _srs: &Srs) -> Option<Coverage> {
-        todo!()
+    pub fn limit_to(&self, extent: &Extent, srs: &Srs) -> Option<Coverage> {
+        let limit = srs.transform_extent(&self.srs, extent)?;
+        let srs = self.srs.clone();
+        match &self.shape {
+            Shape::Rectangle => Some(Coverage {
+                srs,
+                extent: self.extent.intersection(&limit)?,
+                shape: Shape::Rectangle,
+                ..*self
+            }),
+            Shape::Area(area) if area.contains(&limit) => {
+                Some(Coverage { srs, extent: limit, shape: Shape::Rectangle, ..*self })
+            }
+            Shape::Area(area) => {
+                let part = area.within(&limit)?;
+                Some(Coverage { srs, extent: part.extent, shape: Shape::Area(Arc::new(part)), ..*self })
+            }
+            Shape::Empty => None,
+        }
     }
+
     /// Whether it is a plain rectangle.
     pub fn is_rectangle(&self) -> bool {
-        todo!()
+        match &self.shape {
+            Shape::Rectangle => true,
+            Shape::Area(area) => area.is_rectangle,
+            Shape::Empty => false,
+        }
     }
-    /// The rings of all polygons in map units of `srs`, even-odd filled.
+
+    /// Whether nothing is covered at all.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.shape, Shape::Empty)
+    }
+
+    /// The rings of all polygons in map units of `srs`, even-odd filled. The
+    /// first corner is not repeated at the end.
     pub fn rings(&self) -> Vec<Vec<[f64; 2]>> {
-        todo!()
+        match &self.shape {
+            Shape::Rectangle => vec![corners(&self.extent)],
+            Shape::Area(area) => area.rings.clone(),
+            Shape::Empty => Vec::new(),
+        }
+    }
+
+    /// The area; of a rectangle, too.
+    fn area(&self) -> Option<Arc<Area>> {
+        match &self.shape {
+            Shape::Rectangle => Area::of_polygons(&[vec![corners(&self.extent)]], false).map(Arc::new),
+            Shape::Area(area) => Some(area.clone()),
+            Shape::Empty => None,
+        }
     }
 }
+
+fn corners(extent: &Extent) -> Ring {
+    let Extent { min_x, min_y, max_x, max_y } = *extent;
+    vec![[min_x, min_y], [max_x, min_y], [max_x, max_y], [min_x, max_y]]
+}
+
+/// The areas of all parts in the first one's system, and that system.
+fn areas(parts: &[Coverage]) -> Result<(Srs, Vec<Option<Arc<Area>>>), CoverageError> {
+    let first = parts.first().ok_or_else(|| CoverageError("no coverages to combine".into()))?;
+    let srs = first.srs.clone();
+    let areas = parts.iter().map(|p| p.transform_to(&srs).area()).collect();
+    Ok((srs, areas))
+}
+
+/// Carries an area to another system. Edges are halved where the image of
+/// their middle lies off the straight line.
+fn carry(area: &Area, from: &Srs, to: &Srs) -> Option<Area> {
+    let mut spare = CORNERS_MAX.saturating_sub(area.rings.iter().map(Vec::len).sum());
+    let size = from.transform_extent(to, &area.extent)?;
+    let bend_max = size.width().max(size.height()) * BEND_PART;
+    let rings = area.rings.iter().map(|ring| carry_ring(ring, from, to, bend_max, &mut spare));
+    Area::of_polygons(&[rings.filter(|r| r.len() > 2).collect()], false)
+}
+
+/// A corner before and after, and whether the edge that begins here is straight.
+#[derive(Clone, Copy)]
+struct Corner {
+    source: [f64; 2],
+    image: [f64; 2],
+    straight: bool,
+}
+
+fn carry_ring(ring: &Ring, from: &Srs, to: &Srs, bend_max: f64, spare: &mut usize) -> Ring {
+    let mut images = ring.clone();
+    from.transform_points(to, &mut images);
+    let corner = |(source, image): (&[f64; 2], [f64; 2])| Corner { source: *source, image, straight: false };
+    let mut corners: Vec<Corner> = ring.iter().zip(images).map(corner).collect();
+    for _ in 0..HALVINGS_MAX {
+        let count = corners.len();
+        let middle = |a: [f64; 2], b: [f64; 2]| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
+        let open: Vec<usize> = (0..count).filter(|i| !corners[*i].straight).collect();
+        if open.is_empty() || open.len() > *spare {
+            break;
+        }
+        let sources: Vec<[f64; 2]> =
+            open.iter().map(|&i| middle(corners[i].source, corners[(i + 1) % count].source)).collect();
+        let mut images = sources.clone();
+        from.transform_points(to, &mut images);
+        let mut next = Vec::with_capacity(count + open.len());
+        let mut halves = open.iter().zip(sources.iter().zip(images)).peekable();
+        for (i, &start) in corners.iter().enumerate() {
+            let Some((_, (&source, image))) = halves.next_if(|(at, _)| **at == i) else {
+                next.push(start);
+                continue;
+            };
+            let chord = middle(start.image, corners[(i + 1) % count].image);
+            let bend = (image[0] - chord[0]).hypot(image[1] - chord[1]);
+            // Where an end has no image, bend is no number and the middle helps.
+            let straight = bend <= bend_max;
+            next.push(Corner { straight, ..start });
+            if !straight {
+                next.push(Corner { source, image, straight: false });
+                *spare -= 1;
+            }
+        }
+        corners = next;
+    }
+    corners.iter().map(|c| c.image).filter(|p| p[0].is_finite() && p[1].is_finite()).collect()
+}
+
+#[cfg(test)]
+#[path = "coverage_tests.rs"]
+mod tests;

@@ -3,12 +3,14 @@
 //! No sockets, no clock, no files (libproj reads its own database), no
 //! threads. Everything here is tested by table and by property.
 
+mod area;
 mod builtin;
 pub mod coverage;
 pub mod extent;
 pub mod grid;
 mod mercator;
 pub mod metagrid;
+mod polygon_text;
 pub mod proj;
 mod resolutions;
 pub mod srs;
