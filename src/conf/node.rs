@@ -410,7 +410,8 @@ fn unknown_tag(tag: &str, mark: Mark) -> SyntaxError {
 }
 
 fn scalar(tag: Option<&str>, text: String, plain: bool, mark: Mark) -> Result<Scalar, SyntaxError> {
-    // `!` alone means: whatever it looks like, it is text.
+    // To PyYAML a lone `!` means: resolve it as if it were plain, even in quotes.
+    let plain = plain || tag == Some("!");
     let Some(tag) = tag.filter(|&tag| tag != "!") else {
         return if plain {
             resolve(&text).map_err(|reason| fault(mark, reason))
