@@ -117,6 +117,8 @@ pub struct Globals {
     pub http: HttpConf,
     /// `None`: no CORS header.
     pub access_control_allow_origin: Option<String>,
+    /// Default of sources' `concurrent_requests`; 0: no limit.
+    pub concurrent_requests: u32,
     /// Absolute, spelled as configured (`/conf/./cache_data`).
     pub base_dir: PathBuf,
     /// Where the semaphores of `concurrent_requests` lie.
@@ -226,6 +228,9 @@ pub struct CacheConf {
     /// The same before the sources' options were joined in: what a layer of
     /// this cache says of itself.
     pub base_image: ImageOptions,
+    /// File name extension of stored tiles, as MapProxy derives it from the
+    /// format's text (`image/png8` → `png8`).
+    pub extension: String,
     pub opacity: Option<f64>,
     /// What sources are asked for (`image/png`), as written.
     pub request_format: String,

@@ -149,7 +149,9 @@ pub struct Daemon {
     pub allow_listing: bool,
 }
 
-/// Reads and checks the daemon's file; `None` when a finding is an error.
-pub fn load(_path: &std::path::Path, _files: &mut super::FileSet) -> (Option<Daemon>, Vec<super::Finding>) {
-    todo!()
-}
+pub use read::load;
+
+mod read;
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,11 @@ impl FileSet {
         FileSet::default()
     }
 
+    /// One file that lies nowhere, and nothing else.
+    pub fn holding(path: &Path, bytes: &[u8]) -> FileSet {
+        FileSet { files: BTreeMap::from([(path.to_owned(), bytes.to_owned())]), sealed: true }
+    }
+
     /// The bytes of a file. A sealed set answers only from what it holds.
     pub fn read(&mut self, path: &Path) -> io::Result<&[u8]> {
         if !self.files.contains_key(path) {
@@ -55,6 +60,11 @@ impl FileSet {
         }
         found.sort();
         Ok(found)
+    }
+
+    /// Whether the set answers only from what it holds.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     /// Files read so far (what a development server watches).

@@ -74,7 +74,11 @@ impl Findings {
     }
 
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(Finding::is_error)
+        self.error_count() > 0
+    }
+
+    pub fn error_count(&self) -> usize {
+        self.list.iter().filter(|finding| finding.is_error()).count()
     }
 
     /// All of them in the order of files and lines.

@@ -1,13 +1,20 @@
 //! YAML → checked configuration. Reads files, opens nothing else.
 
+mod check;
+mod color;
 #[allow(clippy::module_inception)] // the room's result bears the room's name
 pub mod conf;
 pub mod daemon;
 pub mod files;
 pub mod finding;
 pub mod load;
+mod merge;
+mod nearest;
 pub mod node;
+mod resolve;
 pub mod scalar;
+mod schema;
+mod tables;
 pub mod yaml;
 
 pub use conf::Conf;

@@ -21,7 +21,7 @@ pub static TOP: Table = Table {
         key("grids", Named(&Map(&[&GRID]))),
         key("sources", Named(&Typed(SOURCE_TYPES))),
         key("caches", Named(&Map(&[&CACHE]))),
-        key("layers", LAYERS),
+        key("layers", List(&ONE_LAYER)),
         key("services", Map(&[&SERVICES])),
         key("parts", Any),
     ],
@@ -204,14 +204,14 @@ pub static COVERAGE: Table = Table {
         miss("where", Text),
         key("srs", Text),
         miss("expire_tiles", Text),
-        key("union", COVERAGES),
-        key("difference", COVERAGES),
-        key("intersection", COVERAGES),
+        key("union", List(&ONE_COVERAGE)),
+        key("difference", List(&ONE_COVERAGE)),
+        key("intersection", List(&ONE_COVERAGE)),
         key("clip", Bool),
     ],
 };
 
-const COVERAGES: Kind = List(&Map(&[&COVERAGE]));
+static ONE_COVERAGE: Kind = Map(&[&COVERAGE]);
 
 static SCALES: Table = Table {
     path: "min_max",
@@ -587,7 +587,8 @@ static COUCHDB: Table = Table {
     keys: &[key("url", Text), key("db_name", Text), key("tile_metadata", Named(&Any)), key("tile_id", Text)],
 };
 
-const LAYERS: Kind = List(&Map(&[&LAYER]));
+// Statics, because tables that hold themselves can only do so by address.
+static ONE_LAYER: Kind = Map(&[&LAYER]);
 
 /// One layer, with more of them within.
 static LAYER: Table = Table {
@@ -604,7 +605,7 @@ static LAYER: Table = Table {
         miss("legendurl", Text),
         miss("wmts_rest_legendurl", Text),
         miss("wmts_kvp_legendurl", Text),
-        key("layers", LAYERS),
+        key("layers", List(&ONE_LAYER)),
         key("md", Map(&[&LAYER_MD])),
         key("dimensions", Named(&Map(&[&DIMENSION]))),
         miss("nominal_res", Number),

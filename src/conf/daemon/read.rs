@@ -1,0 +1,325 @@
+//! From the daemon's file to [`Daemon`]. Unknown keys are errors here.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::{Daemon, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol};
+use crate::conf::check::Checker;
+use crate::conf::files::FileSet;
+use crate::conf::finding::{Finding, Findings};
+use crate::conf::node::{self, Node, Place, Value};
+use crate::conf::schema::Kind::{Any, Bool, Choice, Int, List, Map, OneOf, Text};
+use crate::conf::schema::{Kind, Table, key};
+
+static FILE: Kind = Map(&[&DAEMON]);
+
+static DAEMON: Table = Table {
+    path: "",
+    keys: &[
+        key("maps", Text),
+        key("allow_listing", Bool),
+        key("watch", Bool),
+        key("listen", List(&Map(&[&LISTEN]))),
+        key("workers", OneOf(&[Choice(&["auto"]), Int])),
+        key("user", Text),
+        key("group", Text),
+        key("pid_file", Text),
+        key("control", Text),
+        key("admin", Text),
+        key("log", Map(&[&LOG])),
+        key("limits", Map(&[&LIMITS])),
+    ],
+};
+
+static LISTEN: Table = Table {
+    path: "listen",
+    keys: &[key("http", Text), key("fastcgi", Text), key("scgi", Text), key("uwsgi", Text), key("mode", Any)],
+};
+
+static LOG: Table = Table {
+    path: "log",
+    keys: &[
+        // `off` is false to YAML.
+        key("access", OneOf(&[Text, Bool])),
+        key("error", Text),
+        key("format", Choice(&["combined", "json", "human"])),
+    ],
+};
+
+/// Names every limit once: its key, its field and its bounds.
+macro_rules! limits {
+    ($($name:ident: $least:expr, $most:expr;)*) => {
+        static LIMITS: Table = Table { path: "limits", keys: &[$(key(stringify!($name), Int)),*] };
+
+        fn read_limits(node: &Node, findings: &mut Findings) -> Limits {
+            let mut limits = Limits::default();
+            $(
+                if let Some(value) = bounded(node, stringify!($name), $least, $most, findings) {
+                    // The bounds fit the field's type, so nothing is cut off.
+                    limits.$name = value as _;
+                }
+            )*
+            limits
+        }
+
+        #[cfg(test)]
+        pub(super) const LIMIT_NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+const KIB: i64 = 1024;
+const MIB: i64 = 1024 * KIB;
+const GIB: i64 = 1024 * MIB;
+const HOUR_MS: i64 = 3_600_000;
+
+limits! {
+    request_line_bytes: 256, MIB;
+    header_bytes: KIB, 16 * MIB;
+    header_count: 8, 10_000;
+    header_field_bytes: 256, MIB;
+    body_bytes: 0, GIB;
+    first_byte_ms: 100, HOUR_MS;
+    header_ms: 100, HOUR_MS;
+    body_ms: 100, HOUR_MS;
+    keep_alive_idle_ms: 0, HOUR_MS;
+    keep_alive_requests: 1, 1_000_000_000;
+    write_stall_ms: 100, HOUR_MS;
+    lingering_close_ms: 0, HOUR_MS;
+    connections_per_worker: 1, 1_000_000;
+    render_threads: 1, 256;
+    waiting_threads: 1, 4_096;
+    render_queue: 1, 100_000;
+    render_queue_ms: 10, HOUR_MS;
+    cache_memory_bytes: 0, 1024 * GIB;
+    drain_idle_ms: 0, HOUR_MS;
+    drain_max_ms: 100, 24 * HOUR_MS;
+    generations_max: 2, 16;
+    probe_ms: 100, HOUR_MS;
+    worker_start_ms: 100, HOUR_MS;
+    loop_stuck_ms: 1_000, HOUR_MS;
+    render_stuck_ms: 1_000, 24 * HOUR_MS;
+    worker_data_bytes: 64 * MIB, 1024 * GIB;
+    upstream_connect_ms: 10, HOUR_MS;
+    upstream_body_bytes: KIB, 16 * GIB;
+    upstream_redirects: 0, 100;
+    decoded_image_bytes: MIB, 16 * GIB;
+}
+
+const WORKERS_MAX: i64 = 1024;
+
+fn bounded(node: &Node, name: &str, least: i64, most: i64, findings: &mut Findings) -> Option<i64> {
+    let value = node.get(name)?;
+    let written = value.int()?;
+    if (least..=most).contains(&written) {
+        return Some(written);
+    }
+    let text = format!("must be from {least} to {most}, not {written}");
+    findings.error(value.place, format!("limits.{name}"), text);
+    None
+}
+
+/// Reads and checks the daemon's file; `None` when a finding is an error.
+/// Relative paths count from the file's own directory.
+pub fn load(path: &Path, files: &mut FileSet) -> (Option<Daemon>, Vec<Finding>) {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut findings = Findings::default();
+    findings.files.push(path.clone());
+    let daemon = read(&path, files, &mut findings);
+    let daemon = daemon.filter(|_| !findings.has_errors());
+    (daemon, findings.into_sorted())
+}
+
+fn read(path: &Path, files: &mut FileSet, findings: &mut Findings) -> Option<Daemon> {
+    let nowhere = Place::default();
+    let bytes = match files.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            findings.error(nowhere, "", format!("cannot read the file: {error}"));
+            return None;
+        }
+    };
+    let (root, remarks) = match node::parse(bytes, 0) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            findings.error(Place { file: 0, line: error.line, column: error.column }, "", error.text);
+            return None;
+        }
+    };
+    for (key, first, second) in remarks.duplicates {
+        findings.error(second, key, format!("the key is in line {} already", first.line));
+    }
+    Checker::new(findings, true).check(&root, &FILE);
+    let reader = Reader { dir: path.parent().unwrap_or(Path::new("/")), root: &root };
+    Some(Daemon {
+        file: Some(path.to_owned()),
+        maps: reader.maps(findings),
+        listen: reader.listen(findings),
+        workers: reader.workers(findings),
+        user: reader.text("user"),
+        group: reader.text("group"),
+        pid_file: reader.path("pid_file"),
+        control: reader.path("control"),
+        admin: root.get("admin").and_then(|node| reader.address(node, "admin", findings)),
+        log: reader.log(),
+        limits: root.get("limits").map(|node| read_limits(node, findings)).unwrap_or_default(),
+        watch: root.get("watch").and_then(Node::bool).unwrap_or(false),
+        allow_listing: root.get("allow_listing").and_then(Node::bool).unwrap_or(false),
+    })
+}
+
+struct Reader<'a> {
+    dir: &'a Path,
+    root: &'a Node,
+}
+
+impl Reader<'_> {
+    fn text(&self, key: &str) -> Option<String> {
+        self.root.get(key).and_then(Node::text).map(str::to_owned)
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(|path| self.dir.join(path))
+    }
+
+    fn maps(&self, findings: &mut Findings) -> Maps {
+        let Some(path) = self.path("maps") else { return Maps::Embedded };
+        let place = self.root.get("maps").map(|node| node.place).unwrap_or_default();
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Maps::Directory(path),
+            Ok(_) => Maps::File(path),
+            Err(error) => {
+                findings.error(place, "maps", format!("cannot read {}: {error}", path.display()));
+                Maps::File(path)
+            }
+        }
+    }
+
+    fn workers(&self, findings: &mut Findings) -> Option<usize> {
+        let node = self.root.get("workers")?;
+        let count = node.int()?;
+        if !(1..=WORKERS_MAX).contains(&count) {
+            findings.error(
+                node.place,
+                "workers",
+                format!("must be `auto` or from 1 to {WORKERS_MAX}, not {count}"),
+            );
+        }
+        usize::try_from(count).ok()
+    }
+
+    fn listen(&self, findings: &mut Findings) -> Vec<Listen> {
+        let mut places: Vec<Listen> = Vec::new();
+        let Some(list) = self.root.get("listen") else {
+            findings.error(
+                self.root.place,
+                "",
+                "the required key `listen` is missing; for example `listen: [{http: 127.0.0.1:8080}]`",
+            );
+            return places;
+        };
+        if list.items().is_empty() && matches!(list.value, Value::List(_)) {
+            findings.error(list.place, "listen", "must name at least one place to listen on");
+        }
+        for (at, item) in list.items().iter().enumerate() {
+            let path = format!("listen[{at}]");
+            if !matches!(item.value, Value::Map(_)) {
+                continue;
+            }
+            for later in ["fastcgi", "scgi", "uwsgi"] {
+                if let Some(entry) = item.entry(later) {
+                    let text =
+                        format!("{later} comes with a later release; only `http` can be listened for yet");
+                    findings.error(entry.place, format!("{path}.{later}"), text);
+                }
+            }
+            let Some(http) = item.get("http") else {
+                if ["fastcgi", "scgi", "uwsgi"].iter().all(|later| item.entry(later).is_none()) {
+                    findings.error(item.place, path, "the required key `http` is missing");
+                }
+                continue;
+            };
+            let Some(address) = self.address(http, &format!("{path}.http"), findings) else { continue };
+            let mode = socket_mode(item, &path, findings);
+            if mode.is_some() && !matches!(address, ListenAddress::Unix(_)) {
+                findings.error(item.place, format!("{path}.mode"), "is of use only for a Unix socket");
+            }
+            if places.iter().any(|known| known.address == address) {
+                findings.error(http.place, format!("{path}.http"), "is listened on already");
+                continue;
+            }
+            places.push(Listen { address, protocol: Protocol::Http, mode });
+        }
+        places
+    }
+
+    /// `host:port`, `[v6]:port`, or the path of a Unix socket.
+    fn address(&self, node: &Node, key: &str, findings: &mut Findings) -> Option<ListenAddress> {
+        let text = node.text()?;
+        if let Some(address) = parse_address(text) {
+            return Some(ListenAddress::Tcp(address));
+        }
+        if text.contains('/') || !text.contains(':') && !text.is_empty() {
+            return Some(ListenAddress::Unix(self.dir.join(text)));
+        }
+        let text =
+            format!("\"{text}\" is neither an address (127.0.0.1:8080, [::1]:8080, *:8080) nor a path");
+        findings.error(node.place, key, text);
+        None
+    }
+
+    fn log(&self) -> LogOptions {
+        let mut log =
+            LogOptions { access: LogTarget::Off, error: LogTarget::Stderr, format: LogFormat::Combined };
+        let Some(node) = self.root.get("log") else { return log };
+        let target = |node: &Node| match &node.value {
+            Value::Text(text) => Some(match &**text {
+                "stderr" => LogTarget::Stderr,
+                "off" => LogTarget::Off,
+                path => LogTarget::File(self.dir.join(path)),
+            }),
+            Value::Bool(false) => Some(LogTarget::Off),
+            _ => None,
+        };
+        if let Some(access) = node.get("access").and_then(target) {
+            log.access = access;
+        }
+        if let Some(error) = node.get("error").and_then(target) {
+            log.error = error;
+        }
+        log.format = match node.get("format").and_then(Node::text) {
+            Some("json") => LogFormat::Json,
+            Some("human") => LogFormat::Human,
+            _ => LogFormat::Combined,
+        };
+        log
+    }
+}
+
+/// `HOST:PORT` where the host is an address, `localhost` or `*`.
+pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let host = match host {
+        "localhost" => Ipv4Addr::LOCALHOST,
+        "*" => Ipv4Addr::UNSPECIFIED,
+        _ => return None,
+    };
+    Some(SocketAddr::from((host, port.parse::<u16>().ok()?)))
+}
+
+/// `0660` (which YAML reads as octal) or `'660'`.
+fn socket_mode(item: &Node, path: &str, findings: &mut Findings) -> Option<u32> {
+    let node = item.get("mode")?;
+    let mode = match &node.value {
+        Value::Int(mode) => u32::try_from(*mode).ok(),
+        Value::Text(text) => u32::from_str_radix(text, 8).ok(),
+        _ => None,
+    };
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        findings.error(node.place, format!("{path}.mode"), "must be an octal file mode such as 0660");
+    }
+    mode
+}

@@ -1,0 +1,114 @@
+//! The daemon's file: what is read, what is refused.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::conf::{FileSet, Finding};
+
+fn daemon(text: &str) -> (Option<Daemon>, Vec<Finding>) {
+    let path = Path::new("/nowhere/etc/rhumb.yaml");
+    load(path, &mut FileSet::holding(path, text.as_bytes()))
+}
+
+fn refused(text: &str) -> String {
+    let (daemon, findings) = daemon(text);
+    assert!(daemon.is_none(), "{text}");
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn everything_is_read() {
+    let text = "
+listen:
+  - http: 0.0.0.0:8080
+  - http: '[::1]:8081'
+  - http: var/http.sock
+    mode: 0660
+workers: 3
+user: rhumb
+group: maps
+pid_file: var/rhumb.pid
+control: /run/rhumb.sock
+admin: 127.0.0.1:9180
+allow_listing: yes
+watch: true
+log: {access: var/access.log, error: stderr, format: json}
+limits: {render_threads: 4, cache_memory_bytes: 0, drain_max_ms: 60_000}
+";
+    let (daemon, findings) = daemon(text);
+    assert!(findings.is_empty(), "{findings:?}");
+    let daemon = daemon.unwrap();
+    let tcp = |address: &str| ListenAddress::Tcp(address.parse().unwrap());
+    let http = |address, mode| Listen { address, protocol: Protocol::Http, mode };
+    let socket = ListenAddress::Unix(PathBuf::from("/nowhere/etc/var/http.sock"));
+    let expected =
+        [http(tcp("0.0.0.0:8080"), None), http(tcp("[::1]:8081"), None), http(socket, Some(0o660))];
+    assert_eq!(daemon.listen, expected);
+    assert_eq!(daemon.workers, Some(3));
+    assert_eq!((daemon.user.as_deref(), daemon.group.as_deref()), (Some("rhumb"), Some("maps")));
+    assert_eq!(daemon.pid_file, Some(PathBuf::from("/nowhere/etc/var/rhumb.pid")));
+    assert_eq!(daemon.control, Some(PathBuf::from("/run/rhumb.sock")));
+    assert_eq!(daemon.admin, Some(tcp("127.0.0.1:9180")));
+    assert!(daemon.allow_listing && daemon.watch);
+    assert_eq!(daemon.log.access, LogTarget::File(PathBuf::from("/nowhere/etc/var/access.log")));
+    assert_eq!(daemon.log.format, LogFormat::Json);
+    assert_eq!(daemon.maps, Maps::Embedded);
+    let expected =
+        Limits { render_threads: 4, cache_memory_bytes: 0, drain_max_ms: 60_000, ..Limits::default() };
+    assert_eq!(daemon.limits, expected);
+}
+
+#[test]
+fn little_is_enough() {
+    let (daemon, _) = daemon("listen: [{http: 'localhost:8080'}]\nworkers: auto\nlog: {access: off}");
+    let daemon = daemon.unwrap();
+    assert_eq!(daemon.listen[0].address, ListenAddress::Tcp("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!((daemon.workers, daemon.limits), (None, Limits::default()));
+    assert_eq!(daemon.log.access, LogTarget::Off);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (text, part) in [
+        ("listen: [{http: '*:80'}]\nworker: 2", "2:1: error: worker: unknown key; did you mean `workers`?"),
+        (
+            "listen: [{http: '*:80'}]\nlimits: {render_thread: 2}",
+            "limits.render_thread: unknown key; did you mean `render_threads`?",
+        ),
+        (
+            "listen: [{http: '*:80'}]\nlimits: {render_threads: 0}",
+            "limits.render_threads: must be from 1 to 256, not 0",
+        ),
+        (
+            "listen: [{http: '*:80'}]\nlimits: {render_threads: many}",
+            "expected a whole number, found the text \"many\"",
+        ),
+        ("workers: 2", "the required key `listen` is missing"),
+        ("listen: []", "at least one place"),
+        ("listen: [{fastcgi: var/fcgi}]", "listen[0].fastcgi: fastcgi comes with a later release"),
+        ("listen: [{uwsgi: '127.0.0.1:3031'}]", "comes with a later release"),
+        ("listen: [{http: 'example.org:80'}]", "is neither an address"),
+        ("listen: [{http: '*:80', mode: 0660}]", "only for a Unix socket"),
+        ("listen: [{http: s.sock, mode: rw}]", "octal file mode"),
+        ("listen: [{http: '*:80'}, {http: '*:80'}]", "listened on already"),
+        ("listen: [{http: '*:80'}]\nworkers: 0", "must be `auto` or from 1"),
+        ("listen: [{http: '*:80'}]\nworkers: few", "workers"),
+        ("listen: [{http: '*:80'}]\nmaps: missing.yaml", "maps: cannot read /nowhere/etc/missing.yaml"),
+        ("listen: [{http: '*:80'}]\nlisten: []", "in line 1 already"),
+        ("listen: [", "1:"),
+        ("- a", "expected a mapping"),
+    ] {
+        let found = refused(text);
+        assert!(found.contains(part), "{text}\n{found}");
+    }
+}
+
+#[test]
+fn every_limit_has_a_key() {
+    let fields = format!("{:?}", Limits::default());
+    let named = read::LIMIT_NAMES;
+    assert_eq!(fields.matches(": ").count(), named.len(), "{fields}");
+    for name in named {
+        assert!(fields.contains(&format!("{name}: ")), "{name}");
+    }
+}

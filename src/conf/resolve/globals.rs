@@ -1,0 +1,208 @@
+//! Section `globals`.
+
+use std::path::Path;
+
+use super::super::conf::{Globals, HttpConf, MapServerConf, Named};
+use super::super::node::Node;
+use super::{GridDefaults, Resolver, flag, number, text};
+use crate::geo::Srs;
+use crate::render::Kernel;
+use crate::source::client::Method;
+
+const BACKGROUND_URL: &str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png";
+/// Longest wait for an upstream that may be configured.
+const CLIENT_TIMEOUT_MAX_S: f64 = 86_400.0;
+
+/// What holds where the file says nothing.
+pub(super) fn defaults(dir: &Path) -> (Globals, GridDefaults) {
+    let globals = Globals {
+        resampling: Kernel::Bicubic,
+        paletted: true,
+        jpeg_quality: 90,
+        font_dir: None,
+        formats: Named::default(),
+        http: HttpConf {
+            client_timeout_s: 60.0,
+            method: Method::Auto,
+            headers: Vec::new(),
+            ssl_ca_certs: None,
+            ssl_no_cert_checks: false,
+            hide_error_details: true,
+            manage_cookies: false,
+        },
+        access_control_allow_origin: Some("*".to_owned()),
+        concurrent_requests: 0,
+        base_dir: dir.join("./cache_data"),
+        lock_dir: dir.join("./cache_data/tile_locks"),
+        sqlite_timeout_s: 30.0,
+        directory_mode: None,
+        file_mode: None,
+        preferred_src: Vec::new(),
+        proj_data_dir: None,
+        tile_age_max_s: 72 * 3600,
+        mapserver: MapServerConf::default(),
+        renderd_address: None,
+        background_url: BACKGROUND_URL.to_owned(),
+    };
+    let grids = GridDefaults { tile_size: (256, 256), stretch_factor: 1.15, max_shrink_factor: 4.0 };
+    (globals, grids)
+}
+
+impl Resolver<'_> {
+    pub(super) fn resolve_globals(&mut self) {
+        let Some(node) = self.root.get("globals") else { return };
+        if let Some(image) = node.get("image") {
+            self.globals_image(image);
+        }
+        if let Some(http) = node.get("http") {
+            self.globals.http = self.http(Some(http), "globals.http");
+            if let Some(limit) = self.count(http, "concurrent_requests", "globals.http", 0, 10_000) {
+                self.globals.concurrent_requests = limit;
+            }
+            if let Some(entry) = http.entry("access_control_allow_origin") {
+                self.globals.access_control_allow_origin =
+                    entry.value.text().filter(|origin| !origin.is_empty()).map(str::to_owned);
+            }
+        }
+        if let Some(cache) = node.get("cache") {
+            self.globals_cache(cache);
+        }
+        if let Some(grid) = node.get("grid")
+            && let Some(size) = self.pair(grid, "tile_size", "globals.grid", super::grids::TILE_SIDE_MAX)
+        {
+            self.grid_defaults.tile_size = size;
+        }
+        if let Some(srs) = node.get("srs") {
+            self.globals.proj_data_dir = text(srs, "proj_data_dir").map(|dir| self.path(&dir));
+            self.globals.preferred_src = self.preferred_src(srs);
+        }
+        if let Some(hours) = node.get("tiles").and_then(|tiles| number(tiles, "expires_hours")) {
+            self.globals.tile_age_max_s = (hours.max(0.0) * 3600.0) as u64;
+        }
+        if let Some(server) = node.get("mapserver") {
+            self.globals.mapserver = self.mapserver(server);
+        }
+        self.globals.renderd_address = node.get("renderd").and_then(|renderd| text(renderd, "address"));
+        if let Some(url) = node.get("background").and_then(|background| text(background, "url")) {
+            self.globals.background_url = url;
+        }
+    }
+
+    fn globals_image(&mut self, image: &Node) {
+        const PATH: &str = "globals.image";
+        if let Some(kernel) = super::image::kernel(image) {
+            self.globals.resampling = kernel;
+        }
+        if let Some(paletted) = flag(image, "paletted") {
+            self.globals.paletted = paletted;
+        }
+        if let Some(quality) = self.count(image, "jpeg_quality", PATH, 1, 100) {
+            self.globals.jpeg_quality = quality as u8;
+        }
+        if let Some(factor) = self.positive(image, "stretch_factor", PATH) {
+            self.grid_defaults.stretch_factor = factor;
+        }
+        if let Some(factor) = self.positive(image, "max_shrink_factor", PATH) {
+            self.grid_defaults.max_shrink_factor = factor;
+        }
+        self.globals.font_dir = text(image, "font_dir").map(|dir| self.path(&dir));
+        for entry in super::section(image, "formats") {
+            let path = format!("{PATH}.formats.{}", entry.key);
+            let mut format = self.format_conf(&entry.value, &path);
+            if format.format.is_none() && entry.key.starts_with("image/") {
+                format.format = Some(entry.key.to_string());
+            }
+            self.globals.formats.insert(entry.key.to_string(), format);
+        }
+    }
+
+    fn globals_cache(&mut self, cache: &Node) {
+        const PATH: &str = "globals.cache";
+        if let Some(dir) = text(cache, "base_dir") {
+            self.globals.base_dir = self.path(&dir);
+        }
+        if let Some(dir) = text(cache, "lock_dir") {
+            self.globals.lock_dir = self.path(&dir);
+        }
+        if let Some(timeout) = self.positive(cache, "sqlite_timeout", PATH) {
+            self.globals.sqlite_timeout_s = timeout;
+        }
+        self.globals.directory_mode = self.mode(cache, "directory_permissions", PATH);
+        self.globals.file_mode = self.mode(cache, "file_permissions", PATH);
+    }
+
+    fn preferred_src(&mut self, srs: &Node) -> Vec<(Srs, Vec<Srs>)> {
+        const PATH: &str = "globals.srs.preferred_src_proj";
+        let mut preferred = Vec::new();
+        let Some(map) = srs.get("preferred_src_proj") else { return preferred };
+        for entry in map.entries() {
+            let target = self.srs(&entry.value, &entry.key, format!("{PATH}.{}", entry.key));
+            let sources = self.srs_list(map, &entry.key, PATH);
+            if let (Some(target), Some(sources)) = (target, sources) {
+                preferred.push((target, sources));
+            }
+        }
+        preferred
+    }
+
+    /// `http` with what is not said taken from the globals.
+    pub(super) fn http(&mut self, node: Option<&Node>, path: &str) -> HttpConf {
+        let mut http = self.globals.http.clone();
+        let Some(node) = node else { return http };
+        if let Some(timeout) = self.positive(node, "client_timeout", path) {
+            http.client_timeout_s = timeout.min(CLIENT_TIMEOUT_MAX_S);
+        }
+        match node.get("method").and_then(Node::text) {
+            Some("AUTO") => http.method = Method::Auto,
+            Some("GET") => http.method = Method::Get,
+            Some("POST") => http.method = Method::Post,
+            _ => {}
+        }
+        // A source's headers stand in place of the globals', as in MapProxy.
+        if let Some(headers) = node.get("headers") {
+            http.headers = Vec::new();
+            for entry in headers.entries() {
+                let Some(value) = entry.value.text() else { continue };
+                let name_fits = !entry.key.is_empty()
+                    && entry
+                        .key
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+                if !name_fits || value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 127) {
+                    let key = format!("{path}.headers.{}", entry.key);
+                    self.error(&entry.value, key, "is no valid HTTP header");
+                    continue;
+                }
+                http.headers.push((entry.key.to_string(), value.to_owned()));
+            }
+        }
+        if let Some(certs) = text(node, "ssl_ca_certs") {
+            let certs = self.path(&certs);
+            if let Err(error) = self.files.read(&certs) {
+                let key = format!("{path}.ssl_ca_certs");
+                let place = node.get("ssl_ca_certs").unwrap_or(node);
+                self.findings.error(place.place, key, format!("cannot read {}: {error}", certs.display()));
+            }
+            http.ssl_ca_certs = Some(certs);
+        }
+        if let Some(off) = flag(node, "ssl_no_cert_checks") {
+            http.ssl_no_cert_checks = off;
+        }
+        if let Some(hide) = flag(node, "hide_error_details") {
+            http.hide_error_details = hide;
+        }
+        if let Some(keep) = flag(node, "manage_cookies") {
+            http.manage_cookies = keep;
+        }
+        http
+    }
+
+    /// `mapserver`, with what is not said taken from the globals.
+    pub(super) fn mapserver(&self, node: &Node) -> MapServerConf {
+        let own = |key| text(node, key).map(|path| self.path(&path));
+        MapServerConf {
+            binary: own("binary").or_else(|| self.globals.mapserver.binary.clone()),
+            working_dir: own("working_dir").or_else(|| self.globals.mapserver.working_dir.clone()),
+        }
+    }
+}
