@@ -107,13 +107,24 @@ impl Worker {
         false
     }
 
-    /// Asks it to answer what it has and leave.
+    /// Others take over: asks it to answer what it has and leave.
     pub fn drain(&mut self, now_ms: u64, drain_max_ms: u64) {
-        if !matches!(self.stage, Stage::Starting | Stage::Serving) {
-            return;
+        if matches!(self.stage, Stage::Starting | Stage::Serving) {
+            // A worker that is gone cannot read it: it will be reaped.
+            let _ = self.channel.write(&[MESSAGE_DRAIN]);
+            self.begin_draining(now_ms, drain_max_ms);
         }
-        // A worker that is gone cannot read it: it will be reaped.
-        let _ = self.channel.write(&[MESSAGE_DRAIN]);
+    }
+
+    /// Nobody takes over: asks it to take what waits on the sockets too.
+    pub fn finish(&mut self, now_ms: u64, drain_max_ms: u64) {
+        if self.stage != Stage::Ending {
+            self.signal(Signal::SIGQUIT);
+            self.begin_draining(now_ms, drain_max_ms);
+        }
+    }
+
+    fn begin_draining(&mut self, now_ms: u64, drain_max_ms: u64) {
         self.stage = Stage::Draining;
         self.drained_ms = now_ms;
         self.dismissed = true;

@@ -230,7 +230,7 @@ impl Master {
         let drain_max_ms = self.limits.drain_max_ms;
         for worker in &mut self.workers {
             match stop {
-                Stop::Gracefully => worker.drain(self.now_ms, drain_max_ms),
+                Stop::Gracefully => worker.finish(self.now_ms, drain_max_ms),
                 Stop::Quickly => worker.terminate(self.now_ms, QUICK_STOP_MS),
             }
         }

@@ -126,7 +126,8 @@ impl Master {
     /// clients by then, or gets the rest of it.
     fn hasten_oldest_generation(&mut self) {
         let Some(oldest) = self.workers.iter().map(|worker| worker.generation).min() else { return };
-        let patience_ms = self.limits.drain_idle_ms + 1_000;
+        // A worker closes idle connections between once and twice that time.
+        let patience_ms = 2 * self.limits.drain_idle_ms + 500;
         for worker in &mut self.workers {
             if worker.generation == oldest {
                 worker.hasten(self.now_ms, patience_ms);
