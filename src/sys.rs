@@ -2,6 +2,8 @@
 //! safe form, and the few calls that several rooms need alike. No policy: who
 //! forks, waits or locks, and why, is decided by the callers.
 
+pub mod failpoint;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -55,7 +57,7 @@ pub fn count_threads() -> io::Result<usize> {
 
 /// Forks a process that has one thread.
 ///
-/// The child must not return into its caller's stack: its body ends in
+/// Only one side may return into the caller's stack: the other ends in
 /// [`exit_now`].
 ///
 /// # Errors

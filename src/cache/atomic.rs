@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::CacheError;
+use crate::sys::failpoint;
 
 /// How hard a stored tile is pressed onto the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -97,7 +98,7 @@ pub(super) fn replace(
                 return Err(io_error("write", path, error));
             }
         }
-        match std::fs::rename(&temp, path) {
+        match failpoint::pass("cache.rename").and_then(|()| std::fs::rename(&temp, path)) {
             Ok(()) => return Ok(()),
             // The directory was cleaned away between the two steps.
             Err(error) if error.kind() == ErrorKind::NotFound => last = error,
@@ -117,11 +118,13 @@ fn write_new(temp: &Path, bytes: &[u8], options: &WriteOptions) -> io::Result<()
         .mode(options.file_mode.unwrap_or(0o664))
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(temp)?;
+    failpoint::pass("cache.create")?;
     if let Some(mode) = options.file_mode {
         // The umask has taken bits away that the operator asked for.
         file.set_permissions(Permissions::from_mode(mode))?;
     }
     file.write_all(bytes)?;
+    failpoint::pass("cache.write")?;
     if options.fsync != Fsync::None {
         file.sync_data()?;
     }

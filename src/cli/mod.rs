@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// A mistake in the arguments (DESIGN.md §2).
 const USAGE: u8 = 1;
+const SYSTEM_REFUSED: u8 = 3;
 
 #[derive(Parser)]
 #[command(
@@ -38,7 +39,7 @@ struct Line {
 enum Command {
     /// Serve a map for development: human log, reloads by itself when a file changes
     Develop(Develop),
-    /// Run the production daemon in the foreground
+    /// Run the production daemon
     Serve(Serve),
     /// Print every error and warning of a configuration
     Check(Check),
@@ -83,6 +84,9 @@ struct Serve {
     /// The daemon's file, for example etc/rhumb.yaml
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
+    /// Go to the background once the first workers are ready
+    #[arg(long)]
+    daemon: bool,
 }
 
 #[derive(Args)]
@@ -144,6 +148,7 @@ mod tests {
             "develop map.yaml --bind 9000 --no-reload --allow-listing --ready-fd 7",
             "develop -c etc/develop.yaml -b [::1]:80",
             "serve -c etc/rhumb.yaml",
+            "serve -c etc/rhumb.yaml --daemon",
             "check map.yaml",
             "check -c etc/rhumb.yaml",
             "create there",

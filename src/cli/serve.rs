@@ -2,11 +2,10 @@
 //! the settings are found; reading them is the probe's.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Develop, Serve, Start};
+use super::{Develop, SYSTEM_REFUSED, Serve, Start, USAGE};
 use crate::conf::daemon::{
     self, Daemon, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol,
 };
@@ -14,13 +13,12 @@ use crate::conf::{FileSet, Finding};
 use crate::master::{self, Recipe, Settle};
 use crate::{app, log, sys};
 
-const USAGE: u8 = super::USAGE;
 const PORT: u16 = 8080;
 
 /// `rhumb`: the world map inside the program.
 pub fn serve_embedded(start: Start) -> ExitCode {
     let settle = |_: &mut FileSet| (Some(develop_daemon(Maps::Embedded)), Vec::new());
-    run(Box::new(settle), start, true)
+    run(Box::new(settle), start, Attended::Yes)
 }
 
 /// `rhumb develop`.
@@ -36,30 +34,44 @@ pub fn develop(arguments: Develop, start: Start) -> ExitCode {
         };
         (daemon.map(|daemon| with_arguments(daemon, maps, &arguments)), findings)
     };
-    run(Box::new(settle), start, true)
+    run(Box::new(settle), start, Attended::Yes)
 }
 
 /// `rhumb serve`.
 pub fn serve(arguments: Serve, start: Start) -> ExitCode {
     let file = std::path::absolute(&arguments.config).unwrap_or(arguments.config);
-    run(Box::new(move |files| daemon::load(&file, files)), start, false)
+    let attended = if arguments.daemon { Attended::Detached } else { Attended::No };
+    run(Box::new(move |files| daemon::load(&file, files)), start, attended)
 }
 
-fn run(settle: Box<Settle>, start: Start, shows_demo: bool) -> ExitCode {
+/// Who is there when the daemon has started.
+#[derive(Clone, Copy, PartialEq)]
+enum Attended {
+    /// A person who wants to see a map.
+    Yes,
+    /// Whoever started us; we stay in the foreground.
+    No,
+    /// Nobody: we go to the background.
+    Detached,
+}
+
+fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
     let ready = match start.ready_fd.map(sys::adopt_descriptor).transpose() {
         Ok(ready) => ready,
-        Err(error) => return refuse_descriptor(start, &error),
+        Err(error) => {
+            log::error!("--ready-fd {}: {error}", start.ready_fd.unwrap_or(-1));
+            return ExitCode::from(USAGE);
+        }
     };
-    master::run(recipe(settle, ready, shows_demo))
-}
-
-fn refuse_descriptor(start: Start, error: &std::io::Error) -> ExitCode {
-    log::error!("--ready-fd {}: {error}", start.ready_fd.unwrap_or(-1));
-    ExitCode::from(USAGE)
-}
-
-fn recipe(settle: Box<Settle>, ready: Option<OwnedFd>, shows_demo: bool) -> Recipe {
-    Recipe { settle, build, ready, shows_demo }
+    let launch = match (attended == Attended::Detached).then(master::detach).transpose() {
+        Ok(launch) => launch,
+        Err(error) => {
+            log::error!("cannot go to the background: {error}");
+            return ExitCode::from(SYSTEM_REFUSED);
+        }
+    };
+    let shows_demo = attended == Attended::Yes;
+    master::run(Recipe { settle, build, ready, shows_demo, launch })
 }
 
 /// The probe's work: everything a worker would do before it serves.
@@ -99,11 +111,7 @@ fn develop_daemon(maps: Maps) -> Daemon {
         pid_file: None,
         control: None,
         admin: None,
-        log: LogOptions {
-            access: LogTarget::Stderr,
-            error: LogTarget::Stderr,
-            format: LogFormat::Human,
-        },
+        log: LogOptions { access: LogTarget::Stderr, error: LogTarget::Stderr, format: LogFormat::Human },
         limits: Limits::default(),
         watch: false,
         allow_listing: false,

@@ -25,15 +25,23 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Watches these files, that were read after `since`: what is younger has
-    /// changed already.
-    pub fn watch<'a>(paths: impl Iterator<Item = &'a Path>, since: SystemTime) -> Changes {
-        let files: Vec<_> = paths.map(|path| (path.to_owned(), sign(path))).collect();
-        let young = |signature: &Option<Signature>| {
-            signature.and_then(|signature| signature.modified).is_some_and(|modified| modified >= since)
-        };
-        let unrest = files.iter().any(|(_, signature)| young(signature));
-        Changes { files, unrest }
+    /// Watches these files, that were read after `since`. One that is younger
+    /// may have been written after it was read: `is_as_read` compares.
+    pub fn watch<'a>(
+        paths: impl Iterator<Item = &'a Path>,
+        since: SystemTime,
+        mut is_as_read: impl FnMut(&Path) -> bool,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        for path in paths {
+            let signature = sign(path);
+            let modified = signature.and_then(|signature| signature.modified);
+            if modified.is_some_and(|modified| modified >= since) && !is_as_read(path) {
+                changes.unrest = true;
+            }
+            changes.files.push((path.to_owned(), signature));
+        }
+        changes
     }
 
     pub fn paths(&self) -> Vec<PathBuf> {
@@ -72,7 +80,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("rhumb-changes-{}", std::process::id()));
         std::fs::write(&path, "a").expect("write");
         let later = SystemTime::now() + Duration::from_secs(60);
-        let mut changes = Changes::watch([path.as_path()].into_iter(), later);
+        let mut changes = Changes::watch([path.as_path()].into_iter(), later, |_| false);
         assert!(!changes.look());
         std::fs::write(&path, "ab").expect("write");
         assert!(!changes.look());
@@ -90,9 +98,11 @@ mod tests {
         let path = std::env::temp_dir().join(format!("rhumb-young-{}", std::process::id()));
         let before = SystemTime::now() - Duration::from_secs(60);
         std::fs::write(&path, "a").expect("write");
-        let mut changes = Changes::watch([path.as_path()].into_iter(), before);
+        let mut changes = Changes::watch([path.as_path()].into_iter(), before, |_| false);
         assert!(changes.look());
         assert!(!changes.look());
+        let mut changes = Changes::watch([path.as_path()].into_iter(), before, |_| true);
+        assert!(!changes.look(), "written before it was read");
         std::fs::remove_file(&path).expect("remove");
     }
 }

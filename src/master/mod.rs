@@ -7,6 +7,7 @@ mod backoff;
 mod changes;
 mod crew;
 mod generation;
+mod launch;
 mod listen;
 mod pidfile;
 mod probe;
@@ -28,7 +29,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use crate::board::Board;
-use crate::conf::daemon::Limits;
+use crate::conf::daemon::{Limits, LogTarget};
 use crate::conf::{Daemon, FileSet, Finding};
 use crate::log;
 use crate::sys::{self, Ending};
@@ -37,6 +38,7 @@ use backoff::{Backoff, EARLY_MS};
 use changes::Changes;
 use crew::{Stage, Worker};
 use generation::Generation;
+pub use launch::{Launch, detach};
 use pidfile::PidFile;
 use reload::Phase;
 use signals::Order;
@@ -63,6 +65,8 @@ pub struct Recipe {
     pub ready: Option<OwnedFd>,
     /// Print the address of the demo page.
     pub shows_demo: bool,
+    /// Who waits for the outcome of `--daemon`.
+    pub launch: Option<Launch>,
 }
 
 /// See [`Recipe::settle`]. Without settings there is an error among the findings.
@@ -447,6 +451,9 @@ impl Master {
         self.pid_file = None;
         self.current = None;
         log::info!("done");
+        if let Some(launch) = self.recipe.launch.take() {
+            launch.report(self.exit_code, true);
+        }
         self.exit_code
     }
 
@@ -457,6 +464,9 @@ impl Master {
             && let Some(address) = generation.listeners.iter().find_map(|l| l.browser_address())
         {
             let _ = writeln!(io::stdout(), "Open {address}demo/ in a browser.");
+        }
+        if let Some(launch) = self.recipe.launch.take() {
+            launch.report(DONE, generation.daemon.log.error == LogTarget::Stderr);
         }
         if let Some(ready) = self.recipe.ready.take() {
             let places: Vec<String> = generation.listeners.iter().map(|l| l.describe()).collect();

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use nix::sys::signal::Signal;
@@ -30,6 +29,7 @@ const EXIT_SYSTEM: i32 = 4;
 /// A probe at work.
 pub struct Probe {
     pub pid: Pid,
+    pub began_ms: u64,
     /// When it must have answered.
     pub deadline_ms: u64,
     pub late: bool,
@@ -52,7 +52,7 @@ pub struct Verdict {
     pub accepted: Option<(Box<Daemon>, OwnedFd)>,
     pub remarks: Vec<Remark>,
     /// What it read, as far as it came.
-    pub paths: Vec<PathBuf>,
+    pub read: FileSet,
 }
 
 impl Probe {
@@ -68,8 +68,9 @@ impl Probe {
         match sys::fork()? {
             Forked::Child => live_as_probe(recipe, master, data_bytes_max, files, findings),
             Forked::Parent(pid) => {
-                let deadline_ms = sys::monotonic_ms().saturating_add(patience_ms);
-                Ok(Probe { pid, deadline_ms, late: false, since, files, findings })
+                let began_ms = sys::monotonic_ms();
+                let deadline_ms = began_ms.saturating_add(patience_ms);
+                Ok(Probe { pid, began_ms, deadline_ms, late: false, since, files, findings })
             }
         }
     }
@@ -83,22 +84,25 @@ impl Probe {
 
     /// Reads the answer of a probe that has ended.
     pub fn judge(self, recipe: &Recipe, ending: Ending) -> Verdict {
-        let sealed = self.read_files().ok();
-        let paths = sealed.iter().flat_map(FileSet::paths).map(std::path::Path::to_owned).collect();
         let mut remarks = self.read_remarks();
-        if ending != Ending::Code(EXIT_ANSWERED) {
-            let text = if self.late {
-                "the configuration could not be checked in time".to_owned()
-            } else {
-                format!("the check of the configuration {ending}")
-            };
-            remarks.push(Remark { is_error: true, text });
-        }
+        let arrived = self.read_files();
+        let failure = match (ending, &arrived) {
+            (Ending::Code(EXIT_ANSWERED), Ok(_)) => None,
+            (Ending::Code(EXIT_ANSWERED), Err(error)) => {
+                Some(format!("the checked files did not arrive: {error}"))
+            }
+            _ if self.late => Some("the configuration could not be checked in time".to_owned()),
+            _ => Some(format!("the check of the configuration {ending}")),
+        };
+        remarks.extend(failure.map(|text| Remark { is_error: true, text }));
+        // A set of none, sealed: the master reads no configuration from disk.
+        let nothing = || FileSet::from_bytes(&[0; 8]).unwrap_or_default();
+        let mut read = arrived.unwrap_or_else(|_| nothing());
         if remarks.iter().any(|remark| remark.is_error) {
-            return Verdict { accepted: None, remarks, paths };
+            return Verdict { accepted: None, remarks, read };
         }
         // The probe has survived these very bytes.
-        let daemon = sealed.and_then(|mut files| (recipe.settle)(&mut files).0);
+        let daemon = (recipe.settle)(&mut read).0;
         let accepted = match (daemon, sys::seal(&self.files)) {
             (Some(daemon), Ok(())) => Some((Box::new(daemon), self.files)),
             (daemon, sealing) => {
@@ -112,7 +116,7 @@ impl Probe {
                 None
             }
         };
-        Verdict { accepted, remarks, paths }
+        Verdict { accepted, remarks, read }
     }
 
     fn read_files(&self) -> io::Result<FileSet> {
@@ -137,6 +141,7 @@ fn live_as_probe(recipe: &Recipe, master: Pid, data_bytes_max: u64, files: Owned
         sys::raise_open_files(super::spawn::OPEN_FILES_MAX)?;
         sys::limit_data_bytes(data_bytes_max)?;
 
+        sys::failpoint::pass("probe.start")?;
         let mut set = FileSet::reading();
         let (daemon, mut found) = (recipe.settle)(&mut set);
         let refused = found.iter().any(|finding| finding.severity == Severity::Error);
@@ -194,6 +199,7 @@ fn decode_remarks(text: &str) -> Vec<Remark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn finding(severity: Severity, text: &str) -> Finding {
         let file = PathBuf::from("a.yaml");

@@ -5,9 +5,9 @@
 //! A new worker is READY before an old one drains, so there are never fewer
 //! that accept than before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::unistd::Pid;
 
@@ -17,6 +17,8 @@ use super::generation::Generation;
 use super::pidfile::PidFile;
 use super::probe::{Probe, Remark, Verdict};
 use super::{CONFIGURATION_REFUSED, Master, QUICK_STOP_MS, SYSTEM_REFUSED, Stop};
+use crate::conf::daemon::Maps;
+use crate::conf::{Daemon, FileSet};
 use crate::log;
 use crate::sys::Ending;
 
@@ -142,8 +144,9 @@ impl Master {
             return;
         }
         let since = probe.since.checked_sub(CLOCK_SLACK).unwrap_or(probe.since);
-        let Verdict { accepted, remarks, paths } = probe.judge(&self.recipe, ending);
-        self.watch_files(&paths, since, accepted.is_some());
+        let began_ms = probe.began_ms;
+        let Verdict { accepted, remarks, read } = probe.judge(&self.recipe, ending);
+        self.watch_files(read, since, accepted.as_ref().map(|(daemon, _)| &**daemon));
         let Some((daemon, files)) = accepted else {
             return self.refuse(CONFIGURATION_REFUSED, &remarks, "it has errors");
         };
@@ -155,21 +158,33 @@ impl Master {
                 for remark in &remarks {
                     log::warn!("{}", remark.text);
                 }
-                self.begin_roll(generation);
+                self.begin_roll(generation, began_ms);
             }
             Err(error) => self.refuse(SYSTEM_REFUSED, &[], &error.to_string()),
         }
     }
 
-    fn watch_files(&mut self, paths: &[PathBuf], since: std::time::SystemTime, accepted: bool) {
-        // After a refusal also the files of the generation in force: the cure
-        // may lie in one that the probe did not come to.
-        let before = if accepted { Vec::new() } else { self.changes.paths() };
-        let all = paths.iter().chain(before.iter().filter(|path| !paths.contains(path)));
-        self.changes = Changes::watch(all.map(PathBuf::as_path), since);
+    fn watch_files(&mut self, mut read: FileSet, since: SystemTime, accepted: Option<&Daemon>) {
+        let mut paths: Vec<PathBuf> = read.paths().map(Path::to_owned).collect();
+        match accepted.map(|daemon| &daemon.maps) {
+            // A map may come or go.
+            Some(Maps::Directory(directory)) => paths.push(directory.clone()),
+            Some(Maps::Embedded | Maps::File(_)) => {}
+            None => {
+                // Also what was watched before: the cure may lie in a file that
+                // the probe did not come to.
+                let before = self.changes.paths().into_iter();
+                paths.extend(before.filter(|path| read.read(path).is_err()));
+            }
+        }
+        let is_as_read = |path: &Path| {
+            let present = std::fs::read(path);
+            path.is_dir() || matches!((present, read.read(path)), (Ok(present), Ok(read)) if present == read)
+        };
+        self.changes = Changes::watch(paths.iter().map(PathBuf::as_path), since, is_as_read);
     }
 
-    fn begin_roll(&mut self, generation: Generation) {
+    fn begin_roll(&mut self, generation: Generation, began_ms: u64) {
         let is_start = self.current.is_none();
         if let Err(error) = self.settle_pid_file(&generation, is_start) {
             return self.refuse(SYSTEM_REFUSED, &[], &error.to_string());

@@ -83,6 +83,7 @@ fn be_born(
         sys::drop_privileges(identity).map_err(|error| (EXIT_CONFIGURATION, error))?;
     }
 
+    sys::failpoint::pass("worker.start").map_err(resource)?;
     let block = sys::read_memory_file(&files, u64::MAX).map_err(resource)?;
     let files = FileSet::from_bytes(&block)
         .ok_or_else(|| (EXIT_CONFIGURATION, io::Error::other("the sealed files are not a set of files")))?;
