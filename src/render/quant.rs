@@ -11,7 +11,10 @@ mod boxes;
 mod count;
 
 use super::raster::{Color, Quantizer, Raster};
-use boxes::Point;
+
+/// Squared error at which a drawn map needs no more colours: above 50 dB
+/// nobody sees a difference, but the file grows.
+const DRAWN_ERROR_ENOUGH: f32 = 1.5;
 
 /// A palette image.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +50,9 @@ pub fn quantize(raster: &Raster, colors: u16, quantizer: Quantizer) -> Indexed {
         }
         if exact {
             let mut points = tables.points();
-            let palette = boxes::divide(&mut points, colors, |place, index| tables.assign(place, index));
+            let palette = boxes::divide(&mut points, colors, DRAWN_ERROR_ENOUGH, |place, index| {
+                tables.assign(place, index);
+            });
             tables.write_assigned(&mut indices);
             palette
         } else if raster.has_alpha() {
@@ -66,7 +71,7 @@ fn reduce<C: count::Cell>(
     indices: &mut [u8],
 ) -> Vec<Color> {
     let mut points = tables.count_cells::<C>(pixels);
-    let palette = boxes::divide(&mut points, colors, |key, index| tables.assign(key, index));
+    let palette = boxes::divide(&mut points, colors, C::ERROR_ENOUGH, |key, index| tables.assign(key, index));
     tables.write_cells::<C>(pixels, indices);
     palette
 }

@@ -60,6 +60,9 @@ pub(super) fn encode(raster: &Raster, options: &ImageOptions) -> Result<Vec<u8>,
     if !plain && (options.colors > 0 || options.mode == Some(ColorMode::P)) {
         let colors = if options.colors == 0 { 256 } else { options.colors };
         let image = quant::quantize(&raster, colors, options.quantizer);
+        if options.mode.is_none() && is_grey_ramp(&image) && choose_filter(&raster) != Filter::None {
+            return with_writer(|writer| writer.write_grey(&raster));
+        }
         return with_writer(|writer| writer.write_indexed(&image));
     }
     if options.mode.is_none() && is_grey(&raster) {
@@ -84,6 +87,12 @@ fn with_writer(
         }
         result
     })
+}
+
+/// Whether a palette says nothing that 8 bits of grey do not: shaded relief
+/// is then better off with a filter, which palettes cannot use.
+fn is_grey_ramp(image: &Indexed) -> bool {
+    image.palette.len() > 16 && image.palette.iter().all(|&[r, g, b, a]| r == g && g == b && a == 255)
 }
 
 fn is_grey(raster: &Raster) -> bool {
@@ -262,14 +271,17 @@ fn filter_row(filter: Filter, to: &mut [u8], line: &[u8], above: &[u8], bpp: usi
     }
 }
 
-/// The neighbour that is nearest to left + above − corner (PNG specification §9.4).
-/// Written without branches, so that it becomes vector code.
+/// The neighbour that is nearest to left + above − corner (PNG specification
+/// §9.4). Written in masks of one width, so that it becomes vector code.
 #[inline(always)]
 fn paeth(left: u8, up: u8, corner: u8) -> u8 {
     let (a, b, c) = (i16::from(left), i16::from(up), i16::from(corner));
-    let (to_left, to_up, to_corner) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());
-    let vertical = if to_up <= to_corner { up } else { corner };
-    if to_left <= to_up && to_left <= to_corner { left } else { vertical }
+    let (to_left, to_up) = ((b - c).abs(), (a - c).abs());
+    let to_corner = (a + b - c - c).abs();
+    let choose_left = -i16::from(to_left <= to_up.min(to_corner));
+    let choose_up = -i16::from(to_up <= to_corner);
+    let vertical = (b & choose_up) | (c & !choose_up);
+    ((a & choose_left) | (vertical & !choose_left)) as u8
 }
 
 /// Samples some rows: where many neighbours are equal the image is drawn, and
@@ -278,7 +290,7 @@ fn paeth(left: u8, up: u8, corner: u8) -> u8 {
 fn choose_filter(raster: &Raster) -> Filter {
     const ROWS_SAMPLED: usize = 32;
     /// Share of equal neighbours, in hundredths, from which an image counts as drawn.
-    const EQUAL_MIN_PERCENT: usize = 30;
+    const EQUAL_MIN_PERCENT: usize = 40;
     let line_bytes = raster.width as usize * 4;
     let step = (raster.height as usize / ROWS_SAMPLED).max(1);
     let rows: Vec<&[u8]> = raster.pixels.chunks_exact(line_bytes).collect();

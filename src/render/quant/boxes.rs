@@ -82,24 +82,37 @@ impl Cube {
     }
 }
 
-/// Divides the points into at most `colors` boxes, tells each point's key its
-/// box, and returns the boxes' mean colours.
-pub(super) fn divide(points: &mut [Point], colors: usize, mut tell: impl FnMut(u16, u8)) -> Vec<Color> {
+/// Divides the points into at most `colors` boxes, fewer where their squared
+/// error (premultiplied, all channels, mean of all pixels) falls to
+/// `error_enough` before. Tells each point's key its box, and returns the
+/// boxes' mean colours.
+pub(super) fn divide(
+    points: &mut [Point],
+    colors: usize,
+    error_enough: f32,
+    mut tell: impl FnMut(u16, u8),
+) -> Vec<Color> {
+    let enough = error_enough * points.iter().map(|point| point.weight).sum::<f32>();
     let mut cubes = vec![Cube::around(points, 0..points.len())];
     narrow(points, &mut cubes, colors / 2);
     // Errors are not negative, so that their bits are in their order.
     let mut queue: BinaryHeap<(u32, usize)> =
         cubes.iter().enumerate().map(|(at, cube)| (cube.error.to_bits(), at)).collect();
+    let mut left: f32 = cubes.iter().map(|cube| cube.error).sum();
     while cubes.len() < colors
+        && left > enough
         && let Some((error, at)) = queue.pop()
         && error > 0
     {
+        left -= cubes[at].error;
         let cube = &cubes[at];
         let axis = cube.axis;
         let cut = best_cut(&points[cube.range.clone()], axis, cube.low[axis], cube.high[axis]);
         if split(points, &mut cubes, at, |point| point.color[axis] < cut) {
-            queue.push((cubes[at].error.to_bits(), at));
-            queue.push((cubes[cubes.len() - 1].error.to_bits(), cubes.len() - 1));
+            for part in [at, cubes.len() - 1] {
+                left += cubes[part].error;
+                queue.push((cubes[part].error.to_bits(), part));
+            }
         }
     }
     for (index, cube) in cubes.iter().enumerate() {
