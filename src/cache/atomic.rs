@@ -75,7 +75,7 @@ pub(super) fn replace(
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(CacheError::Refused(format!("{} names no file", path.display())));
     };
-    if STORES.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0 {
+    if STORES.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
         sweep_temps(directory, SystemTime::now());
     }
     let mut last = io::Error::from(ErrorKind::NotFound);

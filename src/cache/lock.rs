@@ -88,7 +88,7 @@ pub fn lock_tile_with(
     modes: LockModes,
 ) -> Result<Locked, CacheError> {
     let started = Instant::now();
-    if CALLS.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0 {
+    if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
         sweep(dir, SystemTime::now(), timeout.saturating_add(SWEEP_MARGIN));
     }
     let path = dir.join(format!("{id}-{}-{}-{}.lck", main.x, main.y, main.z));
