@@ -105,31 +105,31 @@ impl Mosaic {
         }
     }
 
-    /// Fills `line` with the columns that begin at `x0` of row `y`; columns
-    /// and rows outside the mosaic repeat the nearest edge pixel.
-    pub(super) fn read_row_clamped(&self, y: i64, x0: i64, width: usize, line: &mut Vec<u8>) {
+    /// Appends `width` columns from `x0` on of row `y` to `out`; columns and
+    /// rows outside the mosaic repeat the nearest edge pixel.
+    pub(super) fn append_row_clamped(&self, y: i64, x0: i64, width: usize, out: &mut Vec<u8>) {
         let (mosaic_width, mosaic_height) = self.size();
-        line.clear();
-        if mosaic_width == 0 || mosaic_height == 0 {
-            line.resize(width * 4, 0);
+        let start = out.len();
+        let end = start + width * 4;
+        if mosaic_width == 0 || mosaic_height == 0 || width == 0 {
+            out.resize(end, 0);
             return;
         }
         let row = y.clamp(0, i64::from(mosaic_height) - 1) as u32;
         let last = i64::from(mosaic_width) - 1;
-        let x1 = x0 + width as i64;
         let inner_x0 = x0.clamp(0, last);
-        let inner_x1 = x1.clamp(inner_x0 + 1, last + 1);
-        self.append_row(row, inner_x0 as u32, inner_x1 as u32, line);
+        let inner_x1 = (x0 + width as i64).clamp(inner_x0 + 1, last + 1);
         let left = (inner_x0 - x0).clamp(0, width as i64) as usize;
-        if left > 0 {
-            let first = [line[0], line[1], line[2], line[3]];
-            line.splice(0..0, std::iter::repeat_n(first, left).flatten());
+        out.resize(start + left * 4, 0);
+        self.append_row(row, inner_x0 as u32, inner_x1 as u32, out);
+        let first_at = start + left * 4;
+        for at in 0..left {
+            out.copy_within(first_at..first_at + 4, start + at * 4);
         }
-        line.truncate(width * 4);
-        let end = line.len();
-        let edge = [line[end - 4], line[end - 3], line[end - 2], line[end - 1]];
-        while line.len() < width * 4 {
-            line.extend_from_slice(&edge);
+        out.truncate(end);
+        while out.len() < end {
+            let edge = out.len() - 4;
+            out.extend_from_within(edge..);
         }
     }
 }
@@ -216,13 +216,14 @@ mod tests {
     fn rows_outside_repeat_the_edge() {
         let mosaic = numbered(2, 1, 4);
         let mut line = Vec::new();
-        mosaic.read_row_clamped(-3, -2, 12, &mut line);
+        mosaic.append_row_clamped(-3, -2, 12, &mut line);
         let reds: Vec<u8> = line.chunks(4).map(|p| p[0]).collect();
         assert_eq!(reds, [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 7, 7]);
-        mosaic.read_row_clamped(0, 20, 2, &mut line);
-        assert_eq!(line[0], 7);
-        assert_eq!(line.len(), 8);
-        mosaic.read_row_clamped(0, -20, 2, &mut line);
-        assert_eq!((line[0], line.len()), (0, 8));
+        mosaic.append_row_clamped(0, 20, 2, &mut line);
+        assert_eq!((line[48], line.len()), (7, 56));
+        mosaic.append_row_clamped(0, -20, 2, &mut line);
+        assert_eq!((line[56], line.len()), (0, 64));
+        mosaic.append_row_clamped(0, -20, 0, &mut line);
+        assert_eq!(line.len(), 64);
     }
 }

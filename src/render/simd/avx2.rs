@@ -7,7 +7,9 @@
 use std::arch::x86_64::*;
 
 use super::sse41::{self, phase};
-use super::{CUT_BIAS, LINE_BITS, POSITION_BITS, Run, Support, Tap, Taps, WEIGHT_BITS, Window, scalar};
+use super::{
+    CUT_BIAS, LINE_BITS, PHASE_BITS, POSITION_BITS, Run, Support, Tap, Taps, WEIGHT_BITS, Window, scalar,
+};
 
 const LINE_SHIFT: i32 = (WEIGHT_BITS - LINE_BITS) as i32;
 const LINE_HALF: i32 = 1 << (LINE_SHIFT - 1);
@@ -184,29 +186,62 @@ unsafe fn sample_four(window: &Window, run: &Run, out: &mut [u8]) {
     let phases = super::phases(Support::Four);
     let stride = window.width * 4;
     let (mut x, mut y) = (run.x, run.y);
-    for out in out.chunks_exact_mut(4) {
-        let left = ((x >> POSITION_BITS) - 1) as usize;
-        let top = ((y >> POSITION_BITS) - 1) as usize;
-        // SAFETY: the position fits: four pixels from `left` on lie in each of
-        // the four rows from `top` on. Weights are eight bytes.
-        let (lines, down) = unsafe {
-            let across = _mm_loadl_epi64(phases[phase(x)].as_ptr().cast());
-            let across = _mm256_broadcastsi128_si256(across);
-            let down = _mm_loadl_epi64(phases[phase(y)].as_ptr().cast());
-            let from = window.pixels.as_ptr().add(top * stride + left * 4);
-            let load = |row: usize| _mm_loadu_si128(from.add(stride * row).cast());
-            // Packing puts rows 0 and 2 into the lower half, 1 and 3 into the upper.
-            let a = mix_four(join(load(0), load(1)), across);
-            let b = mix_four(join(load(2), load(3)), across);
-            (_mm256_packs_epi32(a, b), down)
+    let (pairs, rest) = out.as_chunks_mut::<8>();
+    for out in pairs {
+        // SAFETY: both positions fit.
+        let (a, b) = unsafe {
+            (
+                mix_rows(window, stride, phases, (x, y)),
+                mix_rows(window, stride, phases, (x + run.step_x, y + run.step_y)),
+            )
         };
-        let (even, odd) = (_mm256_castsi256_si128(lines), _mm256_extracti128_si256::<1>(lines));
-        let first = _mm_madd_epi16(_mm_unpacklo_epi16(even, odd), _mm_shuffle_epi32::<0x00>(down));
-        let second = _mm_madd_epi16(_mm_unpackhi_epi16(even, odd), _mm_shuffle_epi32::<0x55>(down));
-        let sum = _mm_add_epi32(_mm_add_epi32(first, second), _mm_set1_epi32(CUT_BIAS));
-        let words = _mm_packs_epi32(_mm_srai_epi32::<CUT_SHIFT>(sum), _mm_setzero_si128());
-        out.copy_from_slice(&_mm_cvtsi128_si32(_mm_packus_epi16(words, words)).to_le_bytes());
-        x += run.step_x;
-        y += run.step_y;
+        let down = &phases[phase(y)];
+        let down_next = &phases[phase(y + run.step_y)];
+        // SAFETY: weights are eight bytes.
+        let down = unsafe {
+            join(_mm_loadl_epi64(down.as_ptr().cast()), _mm_loadl_epi64(down_next.as_ptr().cast()))
+        };
+        let even = _mm256_permute2x128_si256::<0x20>(a, b);
+        let odd = _mm256_permute2x128_si256::<0x31>(a, b);
+        let first = _mm256_madd_epi16(_mm256_unpacklo_epi16(even, odd), _mm256_shuffle_epi32::<0x00>(down));
+        let second = _mm256_madd_epi16(_mm256_unpackhi_epi16(even, odd), _mm256_shuffle_epi32::<0x55>(down));
+        let sum = _mm256_add_epi32(_mm256_add_epi32(first, second), _mm256_set1_epi32(CUT_BIAS));
+        let words = _mm256_packs_epi32(_mm256_srai_epi32::<CUT_SHIFT>(sum), _mm256_setzero_si256());
+        let bytes = _mm256_packus_epi16(words, words);
+        let both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+        *out = _mm_cvtsi128_si64(both).to_le_bytes();
+        x += run.step_x * 2;
+        y += run.step_y * 2;
+    }
+    if !rest.is_empty() {
+        // SAFETY: AVX2 brings SSE4.1; the last position fits as the others do.
+        unsafe { sse41::sample_of::<4>(window, &Run { x, y, count: 1, ..*run }, rest) };
+    }
+}
+
+/// Four rows at a position, each mixed horizontally: rows 0 and 2 in the lower
+/// half, 1 and 3 in the upper.
+///
+/// # Safety
+/// The position fits the window.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn mix_rows(
+    window: &Window,
+    stride: usize,
+    phases: &[[i16; 4]; 1 << PHASE_BITS],
+    (x, y): (i64, i64),
+) -> __m256i {
+    let left = ((x >> POSITION_BITS) - 1) as usize;
+    let top = ((y >> POSITION_BITS) - 1) as usize;
+    // SAFETY: four pixels from `left` on lie in each of the four rows from
+    // `top` on. Weights are eight bytes.
+    unsafe {
+        let across = _mm256_broadcastsi128_si256(_mm_loadl_epi64(phases[phase(x)].as_ptr().cast()));
+        let from = window.pixels.as_ptr().add(top * stride + left * 4);
+        let load = |row: usize| _mm_loadu_si128(from.add(stride * row).cast());
+        let a = mix_four(join(load(0), load(1)), across);
+        let b = mix_four(join(load(2), load(3)), across);
+        _mm256_packs_epi32(a, b)
     }
 }

@@ -113,13 +113,12 @@ impl SourceWindow {
         let opaque = source.is_opaque_within(origin[0], origin[1], end[0], end[1]);
         let premultiplied = support.is_some() && !opaque;
         let mut pixels = Vec::with_capacity(width * height * 4);
-        let mut line = Vec::with_capacity(width * 4);
         for row in origin[1]..end[1] {
-            source.read_row_clamped(row, origin[0], width, &mut line);
+            let start = pixels.len();
+            source.append_row_clamped(row, origin[0], width, &mut pixels);
             if premultiplied {
-                simd::premultiply(&mut line);
+                simd::premultiply(&mut pixels[start..]);
             }
-            pixels.extend_from_slice(&line);
         }
         let pixels = Window { width, height, pixels };
         Some(SourceWindow { opaque, premultiplied, pixels, origin, allowed })

@@ -79,7 +79,8 @@ fn draw_nearest(source: &Mosaic, columns: &Axis, rows: &Axis, output: &mut Raste
     let mut read = None;
     for (at, &y) in rows.positions.iter().enumerate() {
         if read != Some(y as i64) {
-            source.read_row_clamped(y as i64, left, width, &mut line);
+            line.clear();
+            source.append_row_clamped(y as i64, left, width, &mut line);
             read = Some(y as i64);
         }
         let (pixels, _) = line.as_chunks::<4>();
@@ -152,7 +153,8 @@ impl<'a> Ring<'a> {
         if *held == Some(row) {
             return;
         }
-        self.source.read_row_clamped(row, self.left, self.taps.reach(), &mut self.line);
+        self.line.clear();
+        self.source.append_row_clamped(row, self.left, self.taps.reach(), &mut self.line);
         if !self.opaque {
             simd::premultiply(&mut self.line);
         }
