@@ -101,14 +101,19 @@ pub(super) struct Mesh {
 }
 
 /// Places of a rectangle that are measured: the corners, then the places where
-/// the interpolation is tested. The centre finds what is curved, the quarters
-/// also what is curved to both sides.
-const MEASURED: [(f64, f64); 9] = [
+/// the interpolation is tested. The middles find what is curved, those of the
+/// edges also where the curves of opposite edges cancel each other in the
+/// centre, and the quarters what is curved to both sides.
+const MEASURED: [(f64, f64); 13] = [
     (0.0, 0.0),
     (1.0, 0.0),
     (0.0, 1.0),
     (1.0, 1.0),
     (0.5, 0.5),
+    (0.5, 0.0),
+    (0.5, 1.0),
+    (0.0, 0.5),
+    (1.0, 0.5),
     (0.25, 0.25),
     (0.75, 0.25),
     (0.25, 0.75),

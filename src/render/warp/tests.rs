@@ -187,15 +187,15 @@ fn mesh_error_px(size: (u32, u32), side: (u32, u32), exact: &dyn Fn(&mut [[f64; 
         }
     }
     mesh.pixels.iter().for_each(|&(x, y, place)| put(x, y, place));
+    let centre = |at: u32| [f64::from(at % size.0) + 0.5, f64::from(at / size.0) + 0.5];
+    let mut points: Vec<[f64; 2]> = (0..size.0 * size.1).map(centre).collect();
+    exact(&mut points);
     let mut worst: f64 = 0.0;
-    for (at, place) in places.iter().enumerate() {
-        let (x, y) = (at as u32 % size.0, at as u32 / size.0);
-        let mut point = [[f64::from(x) + 0.5, f64::from(y) + 0.5]];
-        exact(&mut point);
-        let inside = |axis: usize, side: u32| (0.0..f64::from(side)).contains(&point[0][axis]);
+    for (point, place) in points.iter().zip(places) {
+        let inside = |axis: usize, side: u32| (0.0..f64::from(side)).contains(&point[axis]);
         if inside(0, side.0) && inside(1, side.1) {
             let place = place.unwrap_or([f64::INFINITY; 2]);
-            worst = worst.max((place[0] - point[0][0]).abs()).max((place[1] - point[0][1]).abs());
+            worst = worst.max((place[0] - point[0]).abs()).max((place[1] - point[1]).abs());
         }
     }
     worst
@@ -232,8 +232,10 @@ fn positions_stay_within_a_quarter_pixel() {
         ("EPSG:3035", extent(2_400_000.0, 1_400_000.0, 7_300_000.0, 5_500_000.0)),
         ("EPSG:2056", extent(2_485_000.0, 1_075_000.0, 2_834_000.0, 1_296_000.0)),
         ("EPSG:27700", extent(0.0, 0.0, 700_000.0, 1_300_000.0)),
+        ("EPSG:3413", extent(-4_000_000.0, -4_000_000.0, 4_000_000.0, 4_000_000.0)),
+        ("EPSG:32633", extent(-3_000_000.0, 1_000_000.0, 4_000_000.0, 9_900_000.0)),
     ];
-    for source_code in ["EPSG:3857", "EPSG:4326"] {
+    for source_code in ["EPSG:3857", "EPSG:4326", "EPSG:25832"] {
         for (target_code, area) in &targets {
             let (Ok(source), Ok(target)) = (Srs::parse(source_code), Srs::parse(target_code)) else {
                 continue; // a build without that projection refuses its name elsewhere
