@@ -2,6 +2,8 @@
 //! it. Everything from the request is checked before it is believed, because
 //! these addresses are written into documents that others cache.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::wire::Request;
@@ -15,26 +17,27 @@ const HOST_BYTES_MAX: usize = 270;
 /// Longer script names are not believed.
 const SCRIPT_NAME_BYTES_MAX: usize = 1024;
 
-/// The address of a request, in the parts that documents need.
+/// The address of a request, in the parts that documents need. Borrows from
+/// the request: most answers (tiles) never need it spelled out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BaseUrl {
-    /// `https://example.org`, without a slash at the end.
-    pub host_url: String,
-    /// Where we are mounted, percent-encoded: empty or `/gis`.
-    pub script_name: String,
+pub struct BaseUrl<'r> {
+    scheme: &'static str,
+    host: &'r str,
+    /// Where we are mounted, decoded, without a slash at the end: empty or `/gis`.
+    script_name: Cow<'r, str>,
     /// The path below it, decoded.
-    pub path: String,
+    pub path: Cow<'r, str>,
 }
 
 /// The Host field names no host.
 #[derive(Debug, PartialEq)]
 pub struct BadHost;
 
-impl BaseUrl {
+impl<'r> BaseUrl<'r> {
     /// # Errors
     /// A Host field that cannot be one. Forwarded fields that make no sense
     /// are passed over.
-    pub fn of(request: &Request) -> Result<BaseUrl, BadHost> {
+    pub fn of(request: &'r Request) -> Result<BaseUrl<'r>, BadHost> {
         let headers = &request.headers;
         let scheme = forwarded_scheme(headers.get("X-Forwarded-Proto")).unwrap_or(request.scheme);
         let forwarded = headers
@@ -48,46 +51,44 @@ impl BaseUrl {
             (None, Some(_)) => return Err(BadHost),
             (None, None) => "localhost",
         };
-        let mut path = percent_decode_str(&request.path).decode_utf8_lossy().into_owned();
-        let mut script_name = request.script_name.as_str();
+        let mut path = percent_decode_str(&request.path).decode_utf8_lossy();
+        let mut script_name = request.script_name.trim_end_matches('/');
         if let Some(name) = headers.get("X-Script-Name").filter(|name| is_script_name(name)) {
-            script_name = name;
-            let rest = path.strip_prefix(name.trim_end_matches('/'));
-            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-                path = rest.to_owned();
+            script_name = name.trim_end_matches('/');
+            let rest = path.strip_prefix(script_name).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            if let Some(rest) = rest {
+                path = Cow::Owned(rest.to_owned());
             }
         }
-        let script_name = script_name.trim_end_matches('/');
-        Ok(BaseUrl {
-            host_url: format!("{scheme}://{host}"),
-            script_name: utf8_percent_encode(script_name, PATH_SAFE).to_string(),
-            path,
-        })
+        Ok(BaseUrl { scheme, host, script_name: Cow::Borrowed(script_name), path })
     }
 
     /// Address of the mount point, without a slash at the end.
     pub fn script_url(&self) -> String {
-        format!("{}{}", self.host_url, self.script_name)
+        let script_name = utf8_percent_encode(&self.script_name, PATH_SAFE);
+        format!("{}://{}{script_name}", self.scheme, self.host)
     }
 
     /// Address of the request without its query.
     pub fn request_url(&self) -> String {
-        let path = utf8_percent_encode(&self.path, PATH_SAFE);
-        format!("{}{}{path}", self.host_url, self.script_name)
+        let mut address = self.script_url();
+        address.extend(utf8_percent_encode(&self.path, PATH_SAFE));
+        address
     }
 
     /// The same address as a site mounted at `/name` sees it; `None` when the
     /// path does not lie below.
-    pub fn below(&self, name: &str) -> Option<BaseUrl> {
+    pub fn below(&self, name: &str) -> Option<BaseUrl<'r>> {
         let rest = self.path.strip_prefix('/')?.strip_prefix(name)?;
         if !(rest.is_empty() || rest.starts_with('/')) {
             return None;
         }
-        let mut below = self.clone();
-        below.script_name.push('/');
-        below.script_name.extend(utf8_percent_encode(name, PATH_SAFE));
-        below.path = rest.to_owned();
-        Some(below)
+        Some(BaseUrl {
+            scheme: self.scheme,
+            host: self.host,
+            script_name: Cow::Owned(format!("{}/{name}", self.script_name)),
+            path: Cow::Owned(rest.to_owned()),
+        })
     }
 }
 
@@ -179,11 +180,11 @@ mod tests {
 
     #[test]
     fn a_script_name_in_the_path_is_taken_off() {
-        let url = BaseUrl::of(&request("/gis/tms/x%22", &[("Host", "a"), ("X-Script-Name", "/gis/")]));
-        let url = url.unwrap();
+        let request_below = request("/gis/tms/x%22", &[("Host", "a"), ("X-Script-Name", "/gis/")]);
+        let url = BaseUrl::of(&request_below).unwrap();
         assert_eq!(url.path, "/tms/x\"");
-        let url = BaseUrl::of(&request("/gis/tms/x%22", &[("Host", "a"), ("X-Script-Name", "/gis")]));
-        let url = url.unwrap();
+        let request_below = request("/gis/tms/x%22", &[("Host", "a"), ("X-Script-Name", "/gis")]);
+        let url = BaseUrl::of(&request_below).unwrap();
         assert_eq!(url.path, "/tms/x\"");
         assert_eq!(url.request_url(), "http://a/gis/tms/x%22");
         assert_eq!(url.script_url(), "http://a/gis");
@@ -201,9 +202,10 @@ mod tests {
 
     #[test]
     fn a_site_below_a_prefix_sees_its_own_path() {
-        let url = BaseUrl::of(&request("/one/service", &[("Host", "a")])).unwrap();
+        let request_below = request("/one/service", &[("Host", "a")]);
+        let url = BaseUrl::of(&request_below).unwrap();
         let below = url.below("one").unwrap();
-        assert_eq!((below.path.as_str(), below.script_url().as_str()), ("/service", "http://a/one"));
+        assert_eq!((&*below.path, below.script_url().as_str()), ("/service", "http://a/one"));
         assert_eq!(below.request_url(), url.request_url());
         assert!(url.below("on").is_none());
     }

@@ -59,14 +59,14 @@ impl Kml {
     }
 
     /// Answers below `/kml`; `path` is what follows.
-    pub fn answer(&self, path: &str, url: &BaseUrl, request: &Request) -> Answer {
+    pub fn answer(&self, path: &str, url: &BaseUrl<'_>, request: &Request) -> Answer {
         match self.try_answer(path, url, request) {
             Ok(answer) => answer,
             Err(failure) => self.answers.tell(&failure),
         }
     }
 
-    fn try_answer(&self, path: &str, url: &BaseUrl, request: &Request) -> Result<Answer, Failure> {
+    fn try_answer(&self, path: &str, url: &BaseUrl<'_>, request: &Request) -> Result<Answer, Failure> {
         let invalid = || Failure::new(format!("invalid request (/kml{path})"));
         let below = path.strip_prefix('/').ok_or_else(invalid)?;
         let mut parts = below.strip_suffix('/').unwrap_or(below).split('/');
@@ -93,7 +93,7 @@ impl Kml {
         layer: &ServedLayer,
         name: &str,
         tile: PublicTile,
-        url: &BaseUrl,
+        url: &BaseUrl<'_>,
         request: &Request,
     ) -> Result<Answer, Failure> {
         let coord = layer.coord(tile, false, Some(Origin::SouthWest))?;
@@ -173,7 +173,7 @@ fn write_overlay(
     name: &str,
     extent: &Extent,
     subtiles: &[SubTile],
-    url: &BaseUrl,
+    url: &BaseUrl<'_>,
 ) -> String {
     let tile_px = layer.grid().tile_size.0;
     let prefix = format!("{}/kml/{}/{}", url.script_url(), layer.layer.name, layer.spec);

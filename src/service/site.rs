@@ -101,13 +101,13 @@ impl Site {
     }
 
     /// As [`Site::answer`], for a site mounted where `url` says.
-    pub fn answer_at(&self, url: &BaseUrl, request: &Request) -> Answer {
+    pub fn answer_at(&self, url: &BaseUrl<'_>, request: &Request) -> Answer {
         self.with_cors(self.route(url, request))
     }
 
-    fn route(&self, url: &BaseUrl, request: &Request) -> Answer {
+    fn route(&self, url: &BaseUrl<'_>, request: &Request) -> Answer {
         let Some((name, path)) = split_service(&url.path) else {
-            return match url.path.as_str() {
+            return match &*url.path {
                 "" | "/" if is_get(request) => Answer::Ready(self.welcome(url)),
                 "" | "/" => method_not_allowed(),
                 _ => not_found(),
@@ -135,7 +135,7 @@ impl Site {
     }
 
     /// `/service`, `/ows`, `/wms`: the parameters say which service is meant.
-    fn ows(&self, parameters: &Parameters, url: &BaseUrl, request: &Request) -> Answer {
+    fn ows(&self, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
         let named = parameters.first("service").filter(|name| !name.is_empty());
         // WMS 1.0.0 knew no SERVICE, and GetMap of later versions does not need it.
         let is_old_wms = parameters.first("wmtver") == Some("1.0.0");
@@ -162,7 +162,7 @@ impl Site {
         }
     }
 
-    fn welcome(&self, url: &BaseUrl) -> Response {
+    fn welcome(&self, url: &BaseUrl<'_>) -> Response {
         let mut page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rhumb</title></head>\
              <body><h1>Welcome to rhumb {}</h1>",

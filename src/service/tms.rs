@@ -153,7 +153,7 @@ impl Tms {
     }
 
     /// Answers below `/tms`; `path` is what follows.
-    pub fn answer_tms(&self, path: &str, url: &BaseUrl, request: &Request) -> Answer {
+    pub fn answer_tms(&self, path: &str, url: &BaseUrl<'_>, request: &Request) -> Answer {
         if matches!(path, "" | "/") {
             return Answer::Ready(document(200, "text/xml", self.root(url)));
         }
@@ -200,7 +200,7 @@ impl Tms {
         }
     }
 
-    fn root(&self, url: &BaseUrl) -> String {
+    fn root(&self, url: &BaseUrl<'_>) -> String {
         let address = url.request_url();
         let mut xml = XmlWriter::new();
         xml.open("Services");
@@ -211,7 +211,7 @@ impl Tms {
         xml.finish()
     }
 
-    fn capabilities(&self, url: &BaseUrl) -> String {
+    fn capabilities(&self, url: &BaseUrl<'_>) -> String {
         let mut xml = XmlWriter::new();
         xml.open("TileMapService").attribute("version", "1.0.0");
         xml.leaf("Title", &self.metadata.title);
@@ -261,7 +261,7 @@ impl Tms {
 }
 
 /// The document of one tile map.
-fn tile_map(layer: &ServedLayer, url: &BaseUrl) -> String {
+fn tile_map(layer: &ServedLayer, url: &BaseUrl<'_>) -> String {
     let extent = layer.extent();
     let (width, height) = layer.grid().tile_size;
     let [west, south, east, north] = extent.to_array().map(number);

@@ -21,7 +21,7 @@ pub fn answer(
     parts: &DemoParts,
     _services: &Services,
     path: &str,
-    url: &BaseUrl,
+    url: &BaseUrl<'_>,
     _request: &Request,
 ) -> Answer {
     if !matches!(path, "" | "/") {

@@ -170,3 +170,22 @@ pub(super) fn write_dimensions(xml: &mut XmlWriter, layer: &LayerNode) {
         xml.text(&dimension.values.join(",")).close();
     }
 }
+
+/// The edges as attributes of the element just opened.
+pub(super) fn write_edges(xml: &mut XmlWriter, [west, south, east, north]: &[String; 4]) {
+    xml.attribute("minx", west).attribute("miny", south).attribute("maxx", east).attribute("maxy", north);
+}
+
+/// Scales as versions before 1.3.0 have them: metres across the diagonal of a pixel.
+pub(super) fn write_scale_hint(xml: &mut XmlWriter, layer: &LayerNode) {
+    let Some(range) = layer.res_range else { return };
+    let diagonal = |resolution: f64| number((2.0 * resolution * resolution).sqrt());
+    xml.open("ScaleHint");
+    if let Some(finest) = range.finest.filter(|finest| *finest > 0.0) {
+        xml.attribute("min", &diagonal(finest));
+    }
+    if let Some(coarsest) = range.coarsest {
+        xml.attribute("max", &diagonal(coarsest));
+    }
+    xml.close();
+}

@@ -1,7 +1,8 @@
-//! The capabilities document of WMS 1.1.1.
+//! The capabilities documents of WMS 1.1.1 and 1.1.0, which differ little.
 
 use super::Wms;
-use super::capabilities::{write_contact, write_dimensions};
+use super::WmsVersion;
+use super::capabilities::{write_contact, write_dimensions, write_edges, write_scale_hint};
 use super::layer::LayerNode;
 use crate::service::xml::{XmlWriter, number};
 
@@ -9,23 +10,24 @@ const XLINK: &str = "http://www.w3.org/1999/xlink";
 
 impl Wms {
     /// `url`: of the service; `with_tiles`: list the tile sets (`tiled=true`).
-    pub(super) fn capabilities_111(&self, url: &str, with_tiles: bool) -> String {
+    pub(super) fn capabilities_111(&self, version: WmsVersion, url: &str, with_tiles: bool) -> String {
         let with_tiles = with_tiles && !self.tile_layers.is_empty();
+        let is_110 = version == WmsVersion::V110;
         let mut xml = XmlWriter::new();
-        xml.prolog(&doctype(with_tiles));
-        xml.open("WMT_MS_Capabilities").attribute("version", "1.1.1");
+        xml.prolog(&doctype(is_110, with_tiles));
+        xml.open("WMT_MS_Capabilities").attribute("version", if is_110 { "1.1.0" } else { "1.1.1" });
         self.write_service_111(&mut xml, url);
         xml.open("Capability");
-        self.write_requests_111(&mut xml, url);
+        self.write_requests_111(&mut xml, is_110, url);
         xml.open("Exception")
             .leaf("Format", "application/vnd.ogc.se_xml")
             .leaf("Format", "application/vnd.ogc.se_inimage")
             .leaf("Format", "application/vnd.ogc.se_blank")
             .close();
         if with_tiles {
-            self.write_tile_sets(&mut xml);
+            self.write_tile_sets(&mut xml, is_110);
         }
-        self.write_layer_111(&mut xml, self.layers.root(), url, true);
+        self.write_layer_111(&mut xml, self.layers.root(), url, is_110, true);
         xml.finish()
     }
 
@@ -43,27 +45,28 @@ impl Wms {
         xml.close();
     }
 
-    fn write_requests_111(&self, xml: &mut XmlWriter, url: &str) {
+    fn write_requests_111(&self, xml: &mut XmlWriter, is_110: bool, url: &str) {
         let formats = || self.image_formats.iter().map(|(mime, _)| mime.as_str());
         let info_formats = self.info_formats("application/vnd.ogc.gml");
         xml.open("Request");
         write_operation(xml, "GetCapabilities", ["application/vnd.ogc.wms_xml"].into_iter(), url);
         write_operation(xml, "GetMap", formats(), url);
         write_operation(xml, "GetFeatureInfo", info_formats.into_iter(), url);
-        if self.layers.has_legend() {
+        if self.layers.has_legend() && !is_110 {
             write_operation(xml, "GetLegendGraphic", formats(), url);
         }
         xml.close();
     }
 
-    fn write_tile_sets(&self, xml: &mut XmlWriter) {
+    fn write_tile_sets(&self, xml: &mut XmlWriter, is_110: bool) {
         xml.open("VendorSpecificCapabilities");
         for layer in &self.tile_layers {
             let grid = layer.grid();
             let resolutions: String =
                 layer.tile_sets().map(|(_, resolution)| number(resolution) + " ").collect();
-            xml.open("TileSet").leaf("SRS", grid.srs.code());
-            xml.open("BoundingBox").attribute("SRS", grid.srs.code());
+            let code = if is_110 { &layer.srs_name } else { grid.srs.code() };
+            xml.open("TileSet").leaf("SRS", code);
+            xml.open("BoundingBox").attribute("SRS", code);
             write_edges(xml, &layer.extent().to_array().map(number));
             xml.close();
             xml.leaf("Resolutions", &resolutions)
@@ -77,7 +80,14 @@ impl Wms {
         xml.close();
     }
 
-    fn write_layer_111(&self, xml: &mut XmlWriter, layer: &LayerNode, url: &str, is_root: bool) {
+    fn write_layer_111(
+        &self,
+        xml: &mut XmlWriter,
+        layer: &LayerNode,
+        url: &str,
+        is_110: bool,
+        is_root: bool,
+    ) {
         xml.open("Layer");
         if layer.queryable {
             xml.attribute("queryable", "1");
@@ -86,10 +96,12 @@ impl Wms {
             xml.leaf("Name", name);
         }
         xml.leaf("Title", &layer.title);
-        if let Some(text) = &layer.metadata.abstract_text {
+        if let Some(text) = layer.metadata.abstract_text.as_ref().filter(|_| !is_110) {
             xml.leaf("Abstract", text);
         }
-        if is_root {
+        if is_root && is_110 {
+            xml.leaf("SRS", &self.srs.join(" "));
+        } else if is_root {
             for code in &self.srs {
                 xml.leaf("SRS", code);
             }
@@ -102,7 +114,9 @@ impl Wms {
             write_edges(xml, &edges);
             xml.close();
         }
-        write_metadata_urls(xml, layer);
+        if !is_110 {
+            write_metadata_urls(xml, layer);
+        }
         write_dimensions(xml, layer);
         if let Some((query, (width, height))) = Wms::legend_query(layer) {
             xml.open("Style").leaf("Name", "default").leaf("Title", "default");
@@ -119,13 +133,13 @@ impl Wms {
         }
         write_scale_hint(xml, layer);
         for &child in &layer.children {
-            self.write_layer_111(xml, self.layers.node(child), url, false);
+            self.write_layer_111(xml, self.layers.node(child), url, is_110, false);
         }
         xml.close();
     }
 }
 
-fn doctype(with_tiles: bool) -> String {
+fn doctype(is_110: bool, with_tiles: bool) -> String {
     const TILE_SETS: &str = "<!ELEMENT VendorSpecificCapabilities (TileSet*) >
 <!ELEMENT TileSet (SRS, BoundingBox?, Resolutions, Width, Height, Format, Layers*, Styles*) >
 <!ELEMENT Resolutions (#PCDATA) >
@@ -134,8 +148,9 @@ fn doctype(with_tiles: bool) -> String {
 <!ELEMENT Layers (#PCDATA) >
 <!ELEMENT Styles (#PCDATA) >";
     let elements = if with_tiles { TILE_SETS } else { "<!ELEMENT VendorSpecificCapabilities EMPTY>" };
+    let dtd = if is_110 { "1.1.0/capabilities_1_1_0" } else { "1.1.1/WMS_MS_Capabilities" };
     format!(
-        "<!DOCTYPE WMT_MS_Capabilities SYSTEM \"http://schemas.opengis.net/wms/1.1.1/WMS_MS_Capabilities.dtd\" [\n{elements}\n]>\n"
+        "<!DOCTYPE WMT_MS_Capabilities SYSTEM \"http://schemas.opengis.net/wms/{dtd}.dtd\" [\n{elements}\n]>\n"
     )
 }
 
@@ -158,10 +173,6 @@ fn write_operation<'a>(
     xml.close().close().close().close();
 }
 
-fn write_edges(xml: &mut XmlWriter, [west, south, east, north]: &[String; 4]) {
-    xml.attribute("minx", west).attribute("miny", south).attribute("maxx", east).attribute("maxy", north);
-}
-
 /// Only the two types that 1.1.1 knows.
 fn write_metadata_urls(xml: &mut XmlWriter, layer: &LayerNode) {
     for metadata in &layer.metadata.metadata_urls {
@@ -175,18 +186,4 @@ fn write_metadata_urls(xml: &mut XmlWriter, layer: &LayerNode) {
         write_resource(xml, &metadata.url);
         xml.close();
     }
-}
-
-/// Scales as 1.1.1 has them: metres across the diagonal of a pixel.
-fn write_scale_hint(xml: &mut XmlWriter, layer: &LayerNode) {
-    let Some(range) = layer.res_range else { return };
-    let diagonal = |resolution: f64| number((2.0 * resolution * resolution).sqrt());
-    xml.open("ScaleHint");
-    if let Some(finest) = range.finest.filter(|finest| *finest > 0.0) {
-        xml.attribute("min", &diagonal(finest));
-    }
-    if let Some(coarsest) = range.coarsest {
-        xml.attribute("max", &diagonal(coarsest));
-    }
-    xml.close();
 }

@@ -1,7 +1,8 @@
-//! The Web Map Service: GetCapabilities and GetMap of 1.1.1 and 1.3.0, with
-//! room for 1.0.0 and 1.1.0.
+//! The Web Map Service: GetCapabilities and GetMap of 1.0.0, 1.1.0, 1.1.1 and
+//! 1.3.0.
 
 pub mod capabilities;
+mod capabilities_100;
 mod capabilities_111;
 mod capabilities_130;
 mod get_map;
@@ -129,7 +130,7 @@ impl Wms {
     }
 
     /// Answers a request to the service.
-    pub fn answer(&self, parameters: &Parameters, url: &BaseUrl, request: &Request) -> Answer {
+    pub fn answer(&self, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
         let version = match version_of(parameters, &self.versions) {
             Ok(version) => version,
             Err(failure) => {
@@ -158,13 +159,15 @@ impl Wms {
         }
     }
 
-    fn get_capabilities(&self, version: WmsVersion, parameters: &Parameters, url: &BaseUrl) -> Answer {
+    fn get_capabilities(&self, version: WmsVersion, parameters: &Parameters, url: &BaseUrl<'_>) -> Answer {
         let url = url.request_url();
         let response = match version {
             WmsVersion::V130 => document(200, "text/xml", self.capabilities_130(&url)),
-            _ => {
+            WmsVersion::V100 => document(200, "text/xml", self.capabilities_100(&url)),
+            WmsVersion::V110 | WmsVersion::V111 => {
                 let with_tiles = parameters.is_true("tiled");
-                document(200, "application/vnd.ogc.wms_xml", self.capabilities_111(&url, with_tiles))
+                let body = self.capabilities_111(version, &url, with_tiles);
+                document(200, "application/vnd.ogc.wms_xml", body)
             }
         };
         Answer::Ready(response)

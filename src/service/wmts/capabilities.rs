@@ -12,7 +12,7 @@ const METERS_PER_DEGREE: f64 = 111_319.490_793_273_6;
 const PIXEL_M: f64 = 0.28 / 1000.0;
 
 impl Wmts {
-    pub(super) fn kvp_capabilities(&self, url: &BaseUrl) -> String {
+    pub(super) fn kvp_capabilities(&self, url: &BaseUrl<'_>) -> String {
         let address = url.request_url();
         let base = address.strip_suffix("/service").unwrap_or(&address);
         self.write(&address, base, false)

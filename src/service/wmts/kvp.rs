@@ -13,7 +13,7 @@ const INFO_PARAMETERS: [&str; 3] = ["infoformat", "i", "j"];
 
 impl Wmts {
     /// Answers a request with `service=WMTS`.
-    pub fn answer_kvp(&self, parameters: &Parameters, url: &BaseUrl, request: &Request) -> Answer {
+    pub fn answer_kvp(&self, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
         let asked = parameters.first("request").map(str::to_lowercase);
         let answer = match asked.as_deref() {
             Some("getcapabilities") => {

@@ -209,7 +209,7 @@ fn fit<'t, 'p>(
 
 impl Wmts {
     /// Answers below `/wmts`; `path` is what follows.
-    pub fn answer_rest(&self, path: &str, url: &BaseUrl, request: &Request) -> Answer {
+    pub fn answer_rest(&self, path: &str, url: &BaseUrl<'_>, request: &Request) -> Answer {
         if path.ends_with(CAPABILITIES_PATH) {
             let address = url.request_url();
             let address = address.strip_suffix(CAPABILITIES_PATH).unwrap_or(&address);
