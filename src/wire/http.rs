@@ -150,7 +150,7 @@ impl Parser {
         while self.scanned < input.len() {
             let byte = input[self.scanned];
             self.scanned += 1;
-            if byte >= b' ' && byte < 0x7f {
+            if (b' '..0x7f).contains(&byte) {
                 if self.request_line.is_none() {
                     self.check_request_line_byte(input)?;
                 } else {

@@ -44,7 +44,8 @@ impl Drain {
         let leaving = self.0?;
         // Fibonacci hashing: neighbours in the table lie far apart in time.
         let spread = (token.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        Some(leaving.idle_ms + (leaving.idle_ms * spread >> 32))
+        let spread_ms = (leaving.idle_ms.min(u64::from(u32::MAX)) * spread) >> 32;
+        Some(leaving.idle_ms.saturating_add(spread_ms))
     }
 
     /// When what is left will be cut.
