@@ -35,7 +35,8 @@ fn every_listed_system_is_within_a_millimetre_of_proj() {
     if !compare {
         println!("not compared: {}", proj::engine());
     }
-    let zones = (32601..=32660).chain(32701..=32760);
+    // A transformation costs milliseconds to build, and zones differ by one number.
+    let zones = (32601..=32660).step_by(7).chain((32701..=32760).step_by(59));
     for code in SYSTEMS.iter().map(|s| s.code).chain(zones) {
         let key = format!("EPSG:{code}");
         let listed = find(&key).expect("listed");

@@ -90,7 +90,7 @@ impl Polygons {
             return error(format!("more than {CORNERS_MAX} corners"));
         }
         if let Some(bad) = rings.iter().flatten().flatten().find(|v| v.is_nan() || v.abs() > COORDINATE_MAX) {
-            return error(format!("{bad} is no coordinate"));
+            return error(format!("{bad:e} is no coordinate"));
         }
         if !rings.is_empty() {
             self.list.push(rings);

@@ -82,22 +82,25 @@ fn drawn_systems_carry_positions_as_proj_does() {
         let key = format!("EPSG:{}", codes[draw.next() as usize % codes.len()]);
         let srs = Srs::parse(&key).unwrap_or_else(|e| panic!("{e}"));
         let Some(area) = srs.area_of_use() else { continue };
-        for off_world in [false, true] {
-            let mut start = probes(&mut draw, &area);
-            if !off_world {
-                start.iter_mut().for_each(|p| p[1] = p[1].clamp(-90.0, 90.0));
-            }
-            let (mut ours, mut theirs) = (start.clone(), start);
-            degrees.transform_points(&srs, &mut ours);
-            assert!(reference("EPSG:4326", &key, &mut theirs), "{key}");
-            assert_same(&ours, &theirs, 0.0, &key);
-            compared += ours.iter().filter(|p| p[0].is_finite()).count();
-            for (target, name) in [(&degrees, "EPSG:4326"), (&mercator, "EPSG:3857")] {
-                let (mut ours, mut theirs) = (ours.clone(), ours.clone());
-                srs.transform_points(target, &mut ours);
-                assert!(reference(&key, name, &mut theirs), "{key}");
-                assert_same(&ours, &theirs, 0.0, &format!("{key} to {name}"));
-            }
+        let mut start = probes(&mut draw, &area);
+        let mut on_earth = start.clone();
+        on_earth.iter_mut().for_each(|p| p[1] = p[1].clamp(-90.0, 90.0));
+        start.append(&mut on_earth);
+        let (mut ours, mut theirs) = (start.clone(), start);
+        degrees.transform_points(&srs, &mut ours);
+        if !reference("EPSG:4326", &key, &mut theirs) {
+            // A few systems are in the database whose projection PROJ cannot reckon.
+            println!("no positions in {key}");
+            assert!(ours.iter().all(|p| *p == [f64::INFINITY; 2]), "{key}");
+            continue;
+        }
+        assert_same(&ours, &theirs, 0.0, &key);
+        compared += ours.iter().filter(|p| p[0].is_finite()).count();
+        for (target, name) in [(&degrees, "EPSG:4326"), (&mercator, "EPSG:3857")] {
+            let (mut ours, mut theirs) = (ours.clone(), ours.clone());
+            srs.transform_points(target, &mut ours);
+            assert!(reference(&key, name, &mut theirs), "{key}");
+            assert_same(&ours, &theirs, 0.0, &format!("{key} to {name}"));
         }
     }
     assert!(compared > DRAWN * 20, "{compared}");

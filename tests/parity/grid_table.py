@@ -166,7 +166,7 @@ def main(folder):
         for i, a in enumerate(grids):
             out.write(f'{i}\t' + ''.join(str(int(a.is_subset_of(b))) for b in grids) + '\n')
     with open(f'{folder}/extents.tsv', 'w') as out:
-        for _ in range(60):
+        for _ in range(40):
             x, y = rng.uniform(-181, 150), rng.uniform(-90, 80)
             box = rng.choice([(x, y, x + 10 ** rng.uniform(-3, 2), y + 10 ** rng.uniform(-3, 1)), (-180.0, -90.0, 180.0, 90.0),
                               (-180.0, y, 180.0, 85.06)])
