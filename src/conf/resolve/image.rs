@@ -143,12 +143,16 @@ impl Resolver<'_> {
             let conf = self.image_conf(&FormatConf::default(), Some(&name));
             let written = conf.format.clone().unwrap_or_default();
             let Some(format) = Format::parse(&written) else {
-                let text = if conf.format.is_none() {
-                    format!("\"{name}\" is neither a MIME type nor a key of globals.image.formats")
+                let (place, key) = (list.unwrap_or(node), format!("{path}.image_formats"));
+                if conf.format.is_none() {
+                    // MapProxy starts with such a name and cannot serve it.
+                    let text = format!(
+                        "\"{name}\" is neither a MIME type nor a key of globals.image.formats; left out"
+                    );
+                    self.warn(place, key, text);
                 } else {
-                    unknown_format(&written)
-                };
-                self.error(list.unwrap_or(node), format!("{path}.image_formats"), text);
+                    self.error(place, key, unknown_format(&written));
+                }
                 continue;
             };
             let mime = if written.contains('/') { written } else { format!("image/{written}") };
