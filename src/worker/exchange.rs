@@ -276,8 +276,10 @@ impl Worker {
     fn respond(&mut self, connection: &mut Connection, response: Response) -> Flow {
         let Some(exchange) = &mut connection.exchange else { return Flow::Close };
         let wants_more = exchange.message.as_ref().is_some_and(|message| message.keep_alive);
-        let stays =
-            wants_more && !self.drain.is_on() && connection.requests < self.limits.keep_alive_requests;
+        // A client that has sent its next request already is told to close with
+        // the last one that we have of it: whatever it sent is answered.
+        let may_stay = !self.drain.is_on() || !connection.input.is_empty();
+        let stays = wants_more && may_stay && connection.requests < self.limits.keep_alive_requests;
         let may_be_sending = connection.readable || !connection.input.is_empty();
         exchange.next = match (stays, exchange.message.is_some() && !wants_more && !may_be_sending) {
             (true, _) => Next::Request,
