@@ -332,22 +332,22 @@ pub fn drop_privileges(identity: &Identity) -> io::Result<()> {
 // --- descriptors -------------------------------------------------------------
 
 /// Takes over a descriptor that was inherited under a known number, and closes
-/// it on exec from now on.
+/// it on exec from now on. Of standard output and standard error, a copy.
 ///
 /// # Errors
-/// No such descriptor, or one of the three standard ones.
+/// No such descriptor, or standard input.
 pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
-    if number < 3 {
-        return Err(io::Error::other(format!("descriptor {number} is not free for this")));
-    }
-    // SAFETY: F_GETFD and F_SETFD only read and set a flag, and fail on a
-    // number that is not open.
-    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-    if flags < 0 || unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: open, and the caller's arguments are the only ones who know it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    let found = match number {
+        1 => io::stdout().as_fd().try_clone_to_owned()?,
+        2 => io::stderr().as_fd().try_clone_to_owned()?,
+        ..3 => return Err(io::Error::other("not a descriptor to write to")),
+        // SAFETY: only reads a flag, and fails on a number that is not open.
+        _ if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 => return Err(io::Error::last_os_error()),
+        // SAFETY: open, and only the caller's arguments know its number.
+        _ => unsafe { OwnedFd::from_raw_fd(number) },
+    };
+    fcntl(&found, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(found)
 }
 
 /// In a forked child: closes every descriptor from 3 on but these. Whatever

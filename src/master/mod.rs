@@ -310,18 +310,19 @@ impl Master {
         }
         self.board.count_death();
         let cause = self.tell_cause(ending);
-        let noise = sys::monotonic_us();
-        let count = self.backoff.note_death(self.now_ms, lived_ms, ending, noise);
-        if let Some(count) = count {
-            let more =
-                if count > 1 { format!(" ({count} deaths since the last line)") } else { String::new() };
-            let delay_ms = self.backoff.delay_left_ms(self.now_ms);
-            let lived_s = lived_ms as f64 / 1000.0;
-            log::error!(
-                "{name} {ending}{cause} after {lived_s:.1} s; the next is forked in {delay_ms} ms{more}"
-            );
+        let lived_s = lived_ms as f64 / 1000.0;
+        let story = format!("{name} {ending}{cause} after {lived_s:.1} s");
+        if self.is_end_of_roll(&worker, ending) {
+            log::error!("{story}");
+            return self.abandon_roll(&format!("a new worker {ending}"));
         }
-        self.mourn(&worker, ending);
+        let noise = sys::monotonic_us();
+        if let Some(count) = self.backoff.note_death(self.now_ms, lived_ms, ending, noise) {
+            let delay_ms = self.backoff.delay_left_ms(self.now_ms);
+            let more =
+                if count > 1 { format!("; {count} deaths since the last line") } else { String::new() };
+            log::error!("{story}: the next is forked in {delay_ms} ms{more}");
+        }
     }
 
     /// Why a worker was killed, where the kernel tells.

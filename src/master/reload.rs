@@ -242,29 +242,25 @@ impl Master {
         );
     }
 
-    /// A worker died that nobody had asked to: what it means for its generation.
-    pub(super) fn mourn(&mut self, worker: &Worker, ending: Ending) {
-        let Phase::Rolling(roll) = &mut self.phase else { return };
+    /// A worker died that nobody had asked to: whether its generation, on its
+    /// way in, is given up for that.
+    pub(super) fn is_end_of_roll(&mut self, worker: &Worker, ending: Ending) -> bool {
+        let Phase::Rolling(roll) = &mut self.phase else { return false };
         if worker.generation != roll.incoming.number {
-            return;
+            return false;
         }
         if ending.is_kill() {
             roll.kills += 1;
         }
-        let proven = self
-            .workers
-            .iter()
-            .any(|other| other.generation == worker.generation && other.stage == Stage::Serving);
+        let mut others = self.workers.iter().filter(|other| other.generation == worker.generation);
+        let proven = others.any(|other| other.stage == Stage::Serving);
         // At the start one worker that serves is better than none; in a reload
         // the old ones are better than new ones that die.
-        let bearable = if roll.is_start { proven } else { false };
-        if bearable || (ending.is_kill() && roll.kills < KILLS_MAX) {
-            return;
-        }
-        self.abandon_roll(&format!("a new worker {ending}"));
+        let bearable = roll.is_start && proven;
+        !bearable && !(ending.is_kill() && roll.kills < KILLS_MAX)
     }
 
-    fn abandon_roll(&mut self, why: &str) {
+    pub(super) fn abandon_roll(&mut self, why: &str) {
         let Phase::Rolling(roll) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
         let number = roll.incoming.number;
         drop(roll);
