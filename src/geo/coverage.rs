@@ -226,8 +226,11 @@ fn corners(extent: &Extent) -> Ring {
     vec![[min_x, min_y], [max_x, min_y], [max_x, max_y], [min_x, max_y]]
 }
 
+/// The parts of a combination; `None` for one that covers nothing.
+type Areas = Vec<Option<Arc<Area>>>;
+
 /// The areas of all parts in the first one's system, and that system.
-fn areas(parts: &[Coverage]) -> Result<(Srs, Vec<Option<Arc<Area>>>), CoverageError> {
+fn areas(parts: &[Coverage]) -> Result<(Srs, Areas), CoverageError> {
     let first = parts.first().ok_or_else(|| CoverageError("no coverages to combine".into()))?;
     let srs = first.srs.clone();
     let areas = parts.iter().map(|p| p.transform_to(&srs).area()).collect();
