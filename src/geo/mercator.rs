@@ -42,8 +42,9 @@ pub(super) fn to_degrees(point: &mut [f64; 2]) {
         *point = NO_IMAGE;
         return;
     }
-    let longitude = wrap(point[0] / RADIUS_M);
-    let latitude = (point[1] / RADIUS_M).sinh().atan();
+    // Multiplied as PROJ does: the square's edge becomes 180 degrees exactly.
+    let longitude = wrap(point[0] * (1.0 / RADIUS_M));
+    let latitude = (point[1] * (1.0 / RADIUS_M)).sinh().atan();
     *point = [longitude.to_degrees(), latitude.to_degrees()];
 }
 

@@ -2,8 +2,6 @@
 //! everything from outside is escaped, characters that XML cannot hold are
 //! left out. Numbers are written as MapProxy writes them.
 
-use std::fmt::Write as _;
-
 /// Writes one document.
 pub struct XmlWriter {
     text: String,
@@ -137,19 +135,40 @@ pub fn number(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    let scientific = format!("{value:e}");
+    let mut scientific = format!("{value:e}");
+    // With all seventeen digits two texts can be equally near: Python takes the
+    // even one.
+    let exact = format!("{value:.16e}");
+    if exact.len() == scientific.len() && exact.parse() == Ok(value) {
+        scientific = exact;
+    }
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if value != 0.0 && !(-4..16).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
-    let mut text = String::new();
-    let _ = write!(text, "{value}");
-    if !text.contains('.') {
-        text.push_str(".0");
+    let text = positional(mantissa, exponent);
+    if text.contains('.') { text } else { text + ".0" }
+}
+
+/// `-1.25`, -2 → `-0.0125`
+fn positional(mantissa: &str, exponent: i32) -> String {
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let digits = mantissa.replace('.', "");
+    match usize::try_from(exponent) {
+        Ok(shift) if digits.len() > shift + 1 => {
+            format!("{sign}{}.{}", &digits[..=shift], &digits[shift + 1..])
+        }
+        Ok(shift) => format!("{sign}{digits}{}", "0".repeat(shift + 1 - digits.len())),
+        Err(_) => {
+            let zeros = exponent.unsigned_abs() as usize - 1;
+            format!("{sign}0.{}{digits}", "0".repeat(zeros))
+        }
     }
-    text
 }
 
 #[cfg(test)]
@@ -170,6 +189,9 @@ mod tests {
             (1e16, "1e+16"),
             (1.5e300, "1.5e+300"),
             (0.1, "0.1"),
+            (1.072_883_605_957_031_25e-5, "1.0728836059570312e-05"),
+            (-0.012_5, "-0.0125"),
+            (123_456.75, "123456.75"),
             (f64::INFINITY, "inf"),
         ] {
             assert_eq!(number(value), shown);
