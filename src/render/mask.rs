@@ -1,18 +1,20 @@
 //! Pixels outside a coverage are cut away.
 //!
 //! MapProxy masks without soft edges: a pixel stays when the coverage, made
-//! smaller by a tenth of a pixel, touches it. Here each pixel row is looked at
-//! on three lines (a tenth from its edges and in the middle), and on each line
-//! what lies between two crossings stays, less a tenth of a pixel on each
-//! side. That is the same for edges along the axes and within a pixel for others.
+//! smaller by a tenth of a pixel, touches it; along slopes, as Pillow draws
+//! lines, when it reaches the middle of the pixel's side. Here each pixel row is
+//! looked at on three lines: on the middle one every pixel stays that the
+//! coverage touches, on those a tenth from the edges the pixels whose middle
+//! column it covers. That is within a pixel of MapProxy's mask, and mostly equal.
 
 use super::raster::Raster;
 use crate::geo::{Coverage, Extent, Srs};
 
 /// What the coverage is made smaller by, in pixels.
 const INSET_PX: f64 = 0.1;
-/// Lines across a pixel row, from its upper edge, in pixels.
-const LINES_PX: [f64; 3] = [INSET_PX, 0.5, 1.0 - INSET_PX];
+/// Lines across a pixel row, from its upper edge, and what a pixel must have of
+/// its left and right edge to stay, both in pixels.
+const LINES_PX: [(f64, f64); 3] = [(INSET_PX, 0.5), (0.5, INSET_PX), (1.0 - INSET_PX, 0.5)];
 /// What is cut away is white, as in MapProxy.
 const CLEARED: [u8; 4] = [255, 255, 255, 0];
 
@@ -24,19 +26,36 @@ pub fn clip(raster: &mut Raster, extent: &Extent, srs: &Srs, coverage: &Coverage
     }
     let coverage = if coverage.srs == *srs { coverage.clone() } else { coverage.transform_to(srs) };
     if coverage.is_rectangle() {
-        if !coverage.extent.contains(extent) {
-            let area = &coverage.extent;
-            let corners = [
-                [area.min_x, area.min_y],
-                [area.max_x, area.min_y],
-                [area.max_x, area.max_y],
-                [area.min_x, area.max_y],
-            ];
-            clip_to_rings(raster, extent, &[corners.to_vec()]);
-        }
-        return;
+        clip_to_rectangle(raster, extent, &coverage.extent);
+    } else {
+        clip_to_rings(raster, extent, &coverage.rings());
     }
-    clip_to_rings(raster, extent, &coverage.rings());
+}
+
+fn clip_to_rectangle(raster: &mut Raster, extent: &Extent, area: &Extent) {
+    let per_x = f64::from(raster.width) / extent.width();
+    let per_y = f64::from(raster.height) / extent.height();
+    let columns = ((area.min_x - extent.min_x) * per_x, (area.max_x - extent.min_x) * per_x);
+    let rows = ((extent.max_y - area.max_y) * per_y, (extent.max_y - area.min_y) * per_y);
+    let width = raster.width as usize;
+    let mut keep_columns = vec![false; width];
+    let mut keep_rows = vec![false; raster.height as usize];
+    mark(&mut keep_columns, columns.0 + INSET_PX, columns.1 - INSET_PX);
+    mark(&mut keep_rows, rows.0 + INSET_PX, rows.1 - INSET_PX);
+    let nothing = vec![false; width];
+    for (pixels, keep) in raster.pixels.chunks_exact_mut(width * 4).zip(keep_rows) {
+        raster.opaque &= !clear(pixels, if keep { &keep_columns } else { &nothing });
+    }
+}
+
+/// Clears what is not kept of a row; whether anything was.
+fn clear(pixels: &mut [u8], keep: &[bool]) -> bool {
+    let mut cleared = false;
+    for (pixel, _) in pixels.chunks_exact_mut(4).zip(keep).filter(|(_, keep)| !**keep) {
+        pixel.copy_from_slice(&CLEARED);
+        cleared = true;
+    }
+    cleared
 }
 
 /// A side of a polygon that is not level, in pixels, from its upper end.
@@ -56,10 +75,9 @@ fn clip_to_rings(raster: &mut Raster, extent: &Extent, rings: &[Vec<[f64; 2]>]) 
     let mut crossings = Vec::new();
     let width = raster.width as usize;
     let mut keep = vec![false; width];
-    let mut cleared = false;
     for (row, pixels) in raster.pixels.chunks_exact_mut(width * 4).enumerate() {
         keep.fill(false);
-        for line in LINES_PX {
+        for (line, inset) in LINES_PX {
             let y = row as f64 + line;
             while let Some(side) = upcoming.next_if(|side| side.top_y <= y) {
                 active.push(side);
@@ -69,15 +87,11 @@ fn clip_to_rings(raster: &mut Raster, extent: &Extent, rings: &[Vec<[f64; 2]>]) 
             crossings.extend(active.iter().map(|side| side.top_x + (y - side.top_y) * side.slope));
             crossings.sort_unstable_by(f64::total_cmp);
             for pair in crossings.chunks_exact(2) {
-                mark(&mut keep, pair[0] + INSET_PX, pair[1] - INSET_PX);
+                mark(&mut keep, pair[0] + inset, pair[1] - inset);
             }
         }
-        for (pixel, _) in pixels.chunks_exact_mut(4).zip(&keep).filter(|(_, keep)| !**keep) {
-            pixel.copy_from_slice(&CLEARED);
-            cleared = true;
-        }
+        raster.opaque &= !clear(pixels, &keep);
     }
-    raster.opaque &= !cleared;
 }
 
 /// Marks the pixels that `from..=to` touches.
@@ -122,7 +136,14 @@ mod tests {
         let extent = Extent::new(0.0, 0.0, f64::from(width), f64::from(height));
         let flipped = |p: &[f64; 2]| [p[0], f64::from(height) - p[1]];
         let rings: Vec<Vec<[f64; 2]>> = rings.iter().map(|ring| ring.iter().map(flipped).collect()).collect();
-        clip_to_rings(&mut raster, &extent, &rings);
+        if let [ring] = rings.as_slice()
+            && ring.len() == 5
+        {
+            let area = Extent::new(ring[0][0], ring[2][1], ring[2][0], ring[0][1]);
+            clip_to_rectangle(&mut raster, &extent, &area);
+        } else {
+            clip_to_rings(&mut raster, &extent, &rings);
+        }
         assert_eq!(raster.opaque, raster.pixels.chunks(4).all(|p| p[3] == 255));
         let shown = |p: &[u8]| if p == CLEARED { '.' } else { '#' };
         raster.pixels.chunks(width as usize * 4).map(|row| row.chunks(4).map(shown).collect()).collect()

@@ -206,7 +206,7 @@ pub fn vertical(support: Support, lines: [&[i16]; 4], weights: [i16; 4], out: &m
 }
 
 fn vertical_with(set: Set, support: Support, lines: [&[i16]; 4], weights: [i16; 4], out: &mut [u8]) {
-    assert!(lines.iter().all(|line| line.len() == out.len()) && out.len() % 4 == 0);
+    assert!(lines.iter().all(|line| line.len() == out.len()) && out.len().is_multiple_of(4));
     match set {
         Set::Scalar => scalar::vertical(support, lines, weights, out),
         // SAFETY: the set was detected; the lengths are checked above.
@@ -266,7 +266,7 @@ pub fn unpremultiply(pixels: &mut [u8]) {
 
 /// Lays `above` with its alpha times `fade` / 255 over opaque `below`.
 pub fn over_opaque(below: &mut [u8], above: &[u8], fade: u8) {
-    assert!(below.len() == above.len() && below.len() % 4 == 0);
+    assert!(below.len() == above.len() && below.len().is_multiple_of(4));
     match widest() {
         Set::Scalar => scalar::over_opaque(below, above, fade),
         // SAFETY: the set was detected; the lengths are checked above.
@@ -277,7 +277,7 @@ pub fn over_opaque(below: &mut [u8], above: &[u8], fade: u8) {
 
 /// Lays pixels on an opaque ground of one colour.
 pub fn flatten(pixels: &mut [u8], ground: [u8; 4]) {
-    assert!(pixels.len() % 4 == 0);
+    assert!(pixels.len().is_multiple_of(4));
     match widest() {
         Set::Scalar => scalar::flatten(pixels, ground),
         // SAFETY: the set was detected; the length is checked above.
