@@ -27,15 +27,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// The most bytes that an unfinished head can occupy: a connection's read
-    /// buffer needs no more.
-    pub fn head_bytes_max(&self) -> usize {
-        // One tolerated CRLF before the request line, one after it, one at the end.
-        self.request_line_bytes.saturating_add(self.header_bytes).saturating_add(8)
-    }
-}
-
 /// One chunk's size line, extensions included.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 

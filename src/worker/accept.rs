@@ -78,6 +78,27 @@ impl Listener {
     }
 }
 
+/// Whether the trouble is one connection's own: the client left before it was
+/// taken, a firewall forbade it, or its network failed (Linux hands those on).
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+        )
+    )
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stance {
     Open,
@@ -261,21 +282,20 @@ impl Worker {
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    self.pause_for_descriptors(number, &error);
-                    false
-                }
-                // The client left before it was taken, or a passing trouble of the network.
-                _ => {
-                    log::debug!("a connection could not be taken: {error}");
-                    true
-                }
-            },
+            Err(error) if is_passing(&error) => {
+                log::debug!("a connection could not be taken: {error}");
+                true
+            }
+            // No descriptors or memory, or something that will not go away by
+            // itself: trying again at once would only burn the core.
+            Err(error) => {
+                self.pause_accepting(number, &error);
+                false
+            }
         }
     }
 
-    fn pause_for_descriptors(&mut self, number: usize, error: &io::Error) {
+    fn pause_accepting(&mut self, number: usize, error: &io::Error) {
         let now_ms = self.clock.now_ms;
         self.shut_door(Stance::OutOfDescriptors { until_ms: now_ms + DESCRIPTORS_PAUSE_MS });
         let door = &mut self.door;
@@ -311,7 +331,7 @@ impl Worker {
         self.advance(token);
     }
 
-    /// For tests and the drain: whether a listening socket's token it is.
+    /// Which listening socket a token names, if it names one.
     pub(super) fn listener_number(token: Token) -> Option<usize> {
         token.0.checked_sub(LISTENERS_FROM)
     }

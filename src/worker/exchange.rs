@@ -24,6 +24,9 @@ const STEPS_PER_TURN: usize = 64;
 /// We hold idle connections a little longer than we announce, so that it is
 /// the client that closes and no request crosses our end on the wire.
 const KEEP_ALIVE_GRACE_MS: u64 = 2_000;
+/// Requests beyond the bound of a connection that are answered because they
+/// were sent before the client could know.
+const PIPELINE_GRACE: u32 = 32;
 /// A lingering connection without a byte for so long is closed.
 const LINGER_IDLE_MS: u64 = 1_000;
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, OPTIONS";
@@ -278,8 +281,11 @@ impl Worker {
         let wants_more = exchange.message.as_ref().is_some_and(|message| message.keep_alive);
         // A client that has sent its next request already is told to close with
         // the last one that we have of it: whatever it sent is answered.
-        let may_stay = !self.drain.is_on() || !connection.input.is_empty();
-        let stays = wants_more && may_stay && connection.requests < self.limits.keep_alive_requests;
+        let has_sent_more = !connection.input.is_empty();
+        let requests_max =
+            self.limits.keep_alive_requests.saturating_add(if has_sent_more { PIPELINE_GRACE } else { 0 });
+        let may_stay = !self.drain.is_on() || has_sent_more;
+        let stays = wants_more && may_stay && connection.requests < requests_max;
         let may_be_sending = connection.readable || !connection.input.is_empty();
         exchange.next = match (stays, exchange.message.is_some() && !wants_more && !may_be_sending) {
             (true, _) => Next::Request,

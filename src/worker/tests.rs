@@ -40,8 +40,17 @@ impl Running {
         answer: impl Fn(&Request) -> Answer + Send + 'static,
     ) -> Running {
         let address = listener.local_addr().unwrap();
+        Running::start_with(listener.try_clone().unwrap().into(), address, board, limits, answer)
+    }
+
+    fn start_with(
+        listener: OwnedFd,
+        address: SocketAddr,
+        board: Arc<Board>,
+        limits: Limits,
+        answer: impl Fn(&Request) -> Answer + Send + 'static,
+    ) -> Running {
         let slot = board.claim(1, sys::monotonic_ms()).unwrap();
-        let listener = OwnedFd::from(listener.try_clone().unwrap());
         let (mut ours, theirs) = StdUnixStream::pair().unwrap();
         let own_board = Arc::clone(&board);
         let thread = std::thread::spawn(move || {
@@ -305,12 +314,19 @@ fn deadlines_of_reading() {
 #[test]
 fn a_connection_has_a_bounded_number_of_requests() {
     let running = Running::start(Limits { keep_alive_requests: 3, ..limits() }, site);
-    let mut stream = running.ask(get("/a").repeat(5).as_bytes());
+    let mut stream = running.connect();
     for n in 1..=3 {
+        stream.write_all(get("/a").as_bytes()).unwrap();
         let (head, _) = read_response(&mut stream, false).unwrap();
         assert_eq!(head.contains("Connection: close\r\n"), n == 3);
     }
     assert!(read_response(&mut stream, false).is_none());
+    // What was sent at once is answered a little further, not without end.
+    let mut stream = running.ask(get("/a").repeat(100).as_bytes());
+    let heads: Vec<String> = std::iter::from_fn(|| Some(read_response(&mut stream, false)?.0)).collect();
+    assert!(heads.len() > 3 && heads.len() < 100, "{}", heads.len());
+    let closes = heads.iter().filter(|head| head.contains("Connection: close\r\n")).count();
+    assert!(closes == 1 && heads[heads.len() - 1].contains("Connection: close\r\n"));
 }
 
 #[test]
@@ -409,8 +425,11 @@ fn draining_answers_with_close_and_ends_idle_connections_cleanly() {
     drop(idle);
     // Accepted, nothing sent yet: served.
     silent.write_all(get("/b").repeat(3).as_bytes()).unwrap();
-    let (head, body) = read_response(&mut silent, false).unwrap();
-    assert!(head.contains("Connection: close\r\n") && body == b"/b");
+    for n in 1..=3 {
+        let (head, body) = read_response(&mut silent, false).unwrap();
+        assert_eq!(body, b"/b");
+        assert_eq!(head.contains("Connection: close\r\n"), n == 3, "{head}");
+    }
     assert!(read_response(&mut silent, false).is_none());
     drop(silent);
     // Under way: finished, though it is larger than any socket buffer.
@@ -496,6 +515,27 @@ fn png(mark: u8) -> Vec<u8> {
     encoder.set_color(png::ColorType::Grayscale);
     encoder.write_header().unwrap().write_image_data(&[mark]).unwrap();
     bytes
+}
+
+#[test]
+fn unix_sockets_are_served_alike() {
+    let folder = Folder::new("unix");
+    let path = folder.0.join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let board = Arc::new(Board::new(0).unwrap());
+    let _running = Running::start_with(listener.into(), nowhere, board, limits(), |request| {
+        assert_eq!(request.peer, None);
+        site(request)
+    });
+    let mut stream = StdUnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = "GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n") && response.len() > 4_000_000);
 }
 
 #[test]
