@@ -194,3 +194,66 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+
+    /// A process that ends by signals only, and the worker's end of a channel.
+    fn worker_of(child: &Child) -> (Worker, std::os::unix::net::UnixStream) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
+        ours.set_nonblocking(true).expect("non-blocking");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("pid"));
+        (Worker::new(pid, 0, 1, ours, 1_000, 31_000), theirs)
+    }
+
+    fn start() -> Child {
+        Command::new("sleep").arg("600").spawn().expect("sleep")
+    }
+
+    #[test]
+    fn ready_ends_the_patience_with_a_start() {
+        let mut child = start();
+        let (mut worker, mut theirs) = worker_of(&child);
+        assert!(!worker.hear_ready(1_500));
+        assert_eq!(worker.next_step_ms(), Some(31_000));
+        theirs.write_all(&[MESSAGE_READY]).expect("write");
+        assert!(worker.hear_ready(2_000));
+        assert_eq!((worker.stage, worker.ready_ms), (Stage::Serving, 2_000));
+        assert_eq!(worker.take_due_step(u64::MAX / 2), None);
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+
+    #[test]
+    fn a_worker_that_drains_too_long_is_told_then_killed() {
+        let mut child = start();
+        let (mut worker, mut theirs) = worker_of(&child);
+        theirs.write_all(&[MESSAGE_READY]).expect("write");
+        assert!(worker.hear_ready(2_000));
+        worker.drain(10_000, 30_000);
+        let mut message = [0; 8];
+        assert_eq!(theirs.read(&mut message).expect("read"), 1);
+        assert_eq!(message[0], MESSAGE_DRAIN);
+        worker.hasten(11_000, 60_000);
+        assert_eq!(worker.next_step_ms(), Some(41_000), "hastening never gives more time");
+        worker.hasten(11_000, 4_500);
+        assert_eq!(worker.next_step_ms(), Some(14_500));
+        assert_eq!(worker.take_due_step(14_499), None);
+        assert!(worker.take_due_step(14_500).is_some());
+        assert_eq!((worker.stage, worker.dismissed), (Stage::Ending, true));
+        assert_eq!(child.wait().expect("wait").signal(), Some(Signal::SIGTERM as i32));
+        assert_eq!(worker.next_step_ms(), Some(16_000), "then it would be killed");
+    }
+
+    #[test]
+    fn a_late_start_ends_by_kill() {
+        let mut child = start();
+        let (mut worker, _theirs) = worker_of(&child);
+        assert_eq!(worker.take_due_step(31_000), Some("was not ready in time: killed"));
+        assert!(!worker.dismissed, "its death counts");
+        assert_eq!(child.wait().expect("wait").signal(), Some(Signal::SIGKILL as i32));
+    }
+}

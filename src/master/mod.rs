@@ -422,8 +422,9 @@ impl Master {
         }
         for _ in 0..missing.min(batch) {
             if let Err(error) = self.spawn_worker(&wanted) {
+                log::error!("cannot fork a worker: {error}");
                 self.backoff.note_fork_refused(self.now_ms);
-                return log::error!("cannot fork a worker, next try in a second: {error}");
+                return self.give_up_roll_without_forks();
             }
         }
     }

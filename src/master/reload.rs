@@ -260,6 +260,18 @@ impl Master {
         !bearable && !(ending.is_kill() && roll.kills < KILLS_MAX)
     }
 
+    /// The kernel forks no more: a reload that cannot go on is given up; what
+    /// has started with fewer workers goes on with those.
+    pub(super) fn give_up_roll_without_forks(&mut self) {
+        let goes_on = match &self.phase {
+            Phase::Rolling(roll) => roll.is_start && !self.workers.is_empty(),
+            Phase::Steady | Phase::Probing(_) => true,
+        };
+        if !goes_on {
+            self.abandon_roll("no worker can be forked");
+        }
+    }
+
     pub(super) fn abandon_roll(&mut self, why: &str) {
         let Phase::Rolling(roll) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
         let number = roll.incoming.number;
