@@ -243,7 +243,7 @@ impl<'a> Builder<'a> {
                     root,
                     lock_dir: conf.lock_dir.clone(),
                     layout: *layout,
-                    extension: conf.image.format.extension().to_owned(),
+                    extension: conf.extension.clone(),
                     link_single_color: conf.link_single_color,
                     directory_mode: conf.directory_mode,
                     file_mode: conf.file_mode,

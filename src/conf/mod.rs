@@ -17,6 +17,9 @@ mod schema;
 mod tables;
 pub mod yaml;
 
+#[cfg(test)]
+mod keys;
+
 pub use conf::Conf;
 pub use daemon::Daemon;
 pub use files::FileSet;

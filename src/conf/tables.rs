@@ -93,7 +93,7 @@ static HTTP: Table = Table {
         key("ssl_ca_certs", Text),
         key("hide_error_details", Bool),
         key("headers", Named(&Text)),
-        miss("manage_cookies", Bool),
+        key("manage_cookies", Bool),
     ],
 };
 
@@ -114,7 +114,7 @@ static GLOBALS_CACHE: Table = Table {
         key("file_permissions", Text),
         key("meta_size", NUMBERS),
         key("meta_buffer", Number),
-        miss("bulk_meta_tiles", Bool),
+        key("bulk_meta_tiles", Bool),
         key("max_tile_limit", Number),
         key("minimize_meta_requests", Bool),
         key("concurrent_tile_creators", Int),
@@ -223,11 +223,13 @@ static SCALES: Table = Table {
     ],
 };
 
+const NAMED_BY_KEY: &str = "what is named is named by its key";
+
 /// Keys of every source but `debug`.
 static SOURCE: Table = Table {
     path: "sources.*",
     keys: &[
-        key("name", Text),
+        idle("name", Text, NAMED_BY_KEY),
         key("concurrent_requests", Int),
         key("coverage", Map(&[&COVERAGE])),
         key("seed_only", Bool),
@@ -320,7 +322,7 @@ static TILE: Table = Table {
     ],
 };
 
-static DEBUG: Table = Table { path: "sources.*(debug)", keys: &[key("name", Text)] };
+static DEBUG: Table = Table { path: "sources.*(debug)", keys: &[idle("name", Text, NAMED_BY_KEY)] };
 
 static MAPSERVER_SOURCE: Table = Table {
     path: "sources.*(mapserver)",
@@ -418,12 +420,12 @@ static CACHE: Table = Table {
     path: "caches.*",
     keys: &[
         need("sources", OneOf(&[TEXTS, Map(&[&BANDS])])),
-        key("name", Text),
+        idle("name", Text, NAMED_BY_KEY),
         key("grids", TEXTS),
         key("cache_dir", Text),
         key("meta_size", NUMBERS),
         key("meta_buffer", Number),
-        miss("bulk_meta_tiles", Bool),
+        key("bulk_meta_tiles", Bool),
         key("minimize_meta_requests", Bool),
         key("concurrent_tile_creators", Int),
         key("max_tile_limit", Number),
@@ -431,8 +433,8 @@ static CACHE: Table = Table {
         key("format", Text),
         key("image", Map(&[&IMAGE, &CACHE_IMAGE])),
         key("request_format", Text),
-        miss("use_direct_from_level", Number),
-        miss("use_direct_from_res", Number),
+        key("use_direct_from_level", Number),
+        key("use_direct_from_res", Number),
         key("link_single_color_images", LINKS),
         miss("cache_rescaled_tiles", Bool),
         miss("upscale_tiles", Int),
@@ -603,8 +605,8 @@ static LAYER: Table = Table {
         key("name", Text),
         need("title", Text),
         miss("legendurl", Text),
-        miss("wmts_rest_legendurl", Text),
-        miss("wmts_kvp_legendurl", Text),
+        key("wmts_rest_legendurl", Text),
+        key("wmts_kvp_legendurl", Text),
         key("layers", List(&ONE_LAYER)),
         key("md", Map(&[&LAYER_MD])),
         key("dimensions", Named(&Map(&[&DIMENSION]))),

@@ -119,24 +119,23 @@ impl Resolver<'_> {
 
     /// Lowest first; all that are served where none is named.
     fn versions(&mut self, node: &Node) -> Vec<WmsVersion> {
-        const ALL: [WmsVersion; 4] = [WmsVersion::V100, WmsVersion::V110, WmsVersion::V111, WmsVersion::V130];
-        let Some(list) = node.get("versions") else { return ALL.to_vec() };
+        let all = vec![WmsVersion::V100, WmsVersion::V110, WmsVersion::V111, WmsVersion::V130];
+        let Some(list) = node.get("versions") else { return all };
         let mut found = Vec::new();
         for (at, item) in list.items().iter().enumerate() {
             let Some(written) = item.text() else { continue };
-            let path = format!("services.wms.versions[{at}]");
             match super::sources::wms_version(written) {
                 Some(version) => found.push(version),
-                None => self.error(
-                    item,
-                    path,
-                    format!("unknown WMS version \"{written}\"; it can be 1.0.0, 1.1.0, 1.1.1 or 1.3.0"),
-                ),
+                None => {
+                    let text =
+                        format!("unknown WMS version \"{written}\"; it can be 1.0.0, 1.1.0, 1.1.1, 1.3.0");
+                    self.error(item, format!("services.wms.versions[{at}]"), text);
+                }
             }
         }
         found.sort_by_key(|version| *version as u8);
         found.dedup();
-        if found.is_empty() { ALL.to_vec() } else { found }
+        if found.is_empty() { all } else { found }
     }
 
     /// One number of pixels, or width and height.
