@@ -155,6 +155,7 @@ fn parts_hold_anchors() {
 /// A broken piece beside sound ones: one line of the findings says what.
 #[test]
 fn every_fault_is_named_with_its_place() {
+    let mut wrong = Vec::new();
     for (text, expected) in [
         (
             "layers: [{name: a, title: A, sources: [nope]}]",
@@ -200,8 +201,8 @@ fn every_fault_is_named_with_its_place() {
         ("caches: {c: {sources: [], watermark: {color: '#fff'}}}", "expected a colour"),
         ("grids: {g: {base: h}, h: {base: g}}", "a circle"),
         (
-            "grids: {g: {srs: 'EPSG:4711'}}\ncaches: {c: {sources: [], grids: [g]}}",
-            "grids.g.srs: unknown coordinate system EPSG:4711",
+            "grids: {g: {srs: 'EPSG:999999'}}\ncaches: {c: {sources: [], grids: [g]}}",
+            "grids.g.srs: unknown coordinate system EPSG:999999",
         ),
         ("grids: {g: {srs: 'EPSG:25832'}}\ncaches: {c: {sources: [], grids: [g]}}", "error: grids.g: "),
         ("grids: {g: {bbox: [10, 0, 5, 5]}}", "grids.g.bbox: is empty"),
@@ -300,9 +301,11 @@ fn every_fault_is_named_with_its_place() {
     ] {
         let loaded = load(text);
         let found = lines(&loaded.findings);
-        assert!(loaded.conf.is_none(), "{text}\n{found}");
-        assert!(found.contains(expected), "{text}\nexpected: {expected}\n{found}");
+        if loaded.conf.is_some() || !found.contains(expected) {
+            wrong.push(format!("{text}\nexpected: {expected}\n{found}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]
