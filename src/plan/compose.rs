@@ -193,12 +193,7 @@ fn lay_on_ground(raster: &mut Raster, query: &MapQuery, options: &ComposeOptions
 fn paint_errors(canvas: &mut Raster, errors: &[PlanError], options: &ComposeOptions) {
     let mut lines: Vec<String> = errors.iter().map(|e| error_text(e, options.hide_error_details)).collect();
     lines.dedup();
-    let style = TextStyle {
-        size_px: 12.0,
-        color: [0, 0, 0, 255],
-        ground: Some([255, 255, 255, 255]),
-        placement: Placement::UpperLeft,
-    };
+    let style = TextStyle::error(options.image.background, true);
     decor::draw_text(canvas, &lines.join("\n"), &style);
 }
 

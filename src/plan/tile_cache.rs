@@ -298,14 +298,11 @@ impl TileCache {
         Ok(())
     }
 
-    /// An empty picture in place of a tile where there is nothing.
+    /// An empty picture in place of a tile where there is nothing: a PNG, as
+    /// in MapProxy, whatever the format of the cache.
     fn empty_tile(&self) -> Result<Tile, PlanError> {
         let (width, height) = self.options.grid.tile_size;
-        let format = match self.format() {
-            Format::Mixed => Format::Png,
-            other => other,
-        };
-        let mut image = ImageOptions::new(format);
+        let mut image = ImageOptions::new(Format::Png);
         image.transparent = Some(true);
         let raster = Raster::filled(width, height, [255, 255, 255, 0]);
         let encoded = render::encode(&raster, &image, None)

@@ -40,7 +40,7 @@ impl Failure {
     pub fn of_tile(error: &PlanError, hide_details: bool) -> Failure {
         match error {
             PlanError::TileOutOfRange => Failure::tile_out_of_range(),
-            PlanError::Source(_) => {
+            PlanError::Source(_) | PlanError::Image { .. } => {
                 Failure { internal: true, ..Failure::new(client_text(error, hide_details)) }
             }
             _ => Failure { internal: true, unexpected: true, ..Failure::new("internal error") },
@@ -51,16 +51,20 @@ impl Failure {
 /// What a client may read of a failure. With `hide_details` neither addresses
 /// nor answers of sources are shown; the log has them.
 pub fn client_text(error: &PlanError, hide_details: bool) -> String {
-    let PlanError::Source(source) = error else { return error.to_string() };
+    let source = match error {
+        PlanError::Source(source) => source,
+        PlanError::Image { .. } if hide_details => return "Source sent a damaged or wrong image".to_owned(),
+        other => return other.to_string(),
+    };
     if !hide_details {
         return source.to_string();
     }
     let what = match source {
-        SourceError::Status { status, .. } => format!("HTTP Error: {status}"),
-        SourceError::Transport { .. } => "no response from source".to_owned(),
-        SourceError::NotAnImage { .. } => "source did not send an image".to_owned(),
-        SourceError::TooLarge { .. } => "answer of source is too large".to_owned(),
-        SourceError::Other(_) => "source failed".to_owned(),
+        SourceError::Status { status, .. } => format!("HTTP Error {status}"),
+        SourceError::Transport { .. } => "No response from URL".to_owned(),
+        SourceError::NotAnImage { .. } => "Source did not send an image".to_owned(),
+        SourceError::TooLarge { .. } => "Answer of source is too large".to_owned(),
+        SourceError::Other(_) => "Source failed".to_owned(),
     };
     format!("{what} (see logs for URL and reason).")
 }

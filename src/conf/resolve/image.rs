@@ -158,7 +158,8 @@ impl Resolver<'_> {
             let mime = if written.contains('/') { written } else { format!("image/{written}") };
             let image = self.image_options(&conf);
             let entry = ServiceFormat { name, mime, format, image };
-            let same = formats.iter_mut().find(|known| extension(&known.mime) == extension(&entry.mime));
+            // `image/png` and `image/png; mode=8bit` are two formats to clients.
+            let same = formats.iter_mut().find(|known| known.mime == entry.mime);
             match same {
                 Some(known) => {
                     let text =

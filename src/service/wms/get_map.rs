@@ -8,7 +8,7 @@ use super::layer::LayerExtent;
 use super::request::{MapRequest, Telling};
 use super::{Wms, WmsVersion};
 use crate::geo::Coverage;
-use crate::plan::{ComposeOptions, Composed, MapLayer, MapQuery, PlanError, compose};
+use crate::plan::{ComposeOptions, Composed, MapLayer, MapQuery, OnSourceErrors, PlanError, compose};
 use crate::render::DecodeLimits;
 use crate::service::Answer;
 use crate::service::exception::{Failure, client_text, no_cache};
@@ -170,19 +170,23 @@ impl MapWork {
 
     fn failure(&self, error: &PlanError) -> Failure {
         match error {
-            PlanError::Source(_) => {
+            PlanError::Source(_) | PlanError::Image { .. } => {
                 crate::log::warn!("map failed: {error}");
                 let text = client_text(error, self.options.hide_error_details);
-                Failure::new(format!("Could not get any sources:\n{text}"))
-            }
-            PlanError::Image { .. } => {
-                crate::log::warn!("map failed: {error}");
-                Failure::new("Could not get any sources:\ndamaged image")
+                Failure::new(match self.options.on_source_errors {
+                    OnSourceErrors::Notify => format!("Could not get any sources:\n{text}"),
+                    OnSourceErrors::Raise => text,
+                })
             }
             PlanError::TooManyTiles { .. } => {
                 Failure::new(format!("Request too large or invalid BBOX. ({error})"))
             }
-            PlanError::NotOneTile(reason) => Failure::new(format!("Invalid request: {reason}")),
+            PlanError::NotOneTile(reason) if reason.starts_with("invalid") => {
+                Failure::new(format!("Invalid request: {reason}"))
+            }
+            PlanError::NotOneTile(reason) => {
+                Failure::new(format!("Request too large or invalid BBOX. ({reason})"))
+            }
             PlanError::TileOutOfRange => Failure::new("Request too large or invalid BBOX."),
             PlanError::Cache(_) | PlanError::Timeout { .. } => {
                 crate::log::error!("map failed: {error}");
