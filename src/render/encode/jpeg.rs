@@ -11,7 +11,7 @@ const FORMAT: &str = "JPEG";
 const SIDE_PX_MAX: u32 = 65_500;
 
 /// Scratch larger than this is given back after use.
-const SCRATCH_KEPT_BYTES: usize = 4 * 1024 * 1024;
+const SCRATCH_KEPT_BYTES: usize = 1024 * 1024;
 
 struct Writer {
     compressor: turbojpeg::Compressor,

@@ -19,8 +19,9 @@ const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n'];
 /// libdeflate's level: 1 is smaller than what MapProxy writes, at half its time.
 const LEVEL: i32 = 1;
 
-/// Scratch larger than this is given back after use.
-const SCRATCH_KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// Scratch larger than this is given back after use: enough for a 512 × 512
+/// map; many threads keep some.
+const SCRATCH_KEPT_BYTES: usize = 2 * 1024 * 1024;
 
 const GREY: u8 = 0;
 const RGB: u8 = 2;
@@ -52,10 +53,7 @@ pub(super) fn encode(raster: &Raster, options: &ImageOptions) -> Result<Vec<u8>,
         return with_writer(|writer| writer.write_grey(&raster));
     }
     if !plain && let Some(color) = only_color(&raster) {
-        let count = raster.pixels.len() / 4;
-        let (width, height) = (raster.width, raster.height);
-        let image = Indexed { width, height, palette: vec![color], indices: vec![0; count] };
-        return with_writer(|writer| writer.write_indexed(&image));
+        return with_writer(|writer| writer.write_single(color, raster.width, raster.height));
     }
     if !plain && (options.colors > 0 || options.mode == Some(ColorMode::P)) {
         let colors = if options.colors == 0 { 256 } else { options.colors };
@@ -100,6 +98,13 @@ fn is_grey(raster: &Raster) -> bool {
 }
 
 impl Writer {
+    /// One bit a pixel, all of them 0.
+    fn write_single(&mut self, color: Color, width: u32, height: u32) -> Result<Vec<u8>, EncodeError> {
+        self.rows.clear();
+        self.rows.resize((width.div_ceil(8) as usize + 1) * height as usize, 0);
+        self.finish(&Header { width, height, depth_bits: 1, color_type: PALETTE }, &[color])
+    }
+
     fn write_indexed(&mut self, image: &Indexed) -> Result<Vec<u8>, EncodeError> {
         let depth_bits = match image.palette.len() {
             0..=2 => 1,
@@ -192,18 +197,27 @@ fn pack_indices(rows: &mut Vec<u8>, indices: &[u8], width: usize, depth_bits: u8
     rows.clear();
     rows.resize(stride * (indices.len() / width), 0);
     for (row, line) in rows.chunks_exact_mut(stride).zip(indices.chunks_exact(width)) {
-        let row = &mut row[1..];
-        if per_byte == 1 {
-            row.copy_from_slice(line);
-            continue;
+        match per_byte {
+            1 => row[1..].copy_from_slice(line),
+            2 => pack_row::<2>(&mut row[1..], line),
+            4 => pack_row::<4>(&mut row[1..], line),
+            _ => pack_row::<8>(&mut row[1..], line),
         }
-        for (byte, pixels) in row.iter_mut().zip(line.chunks(per_byte)) {
-            let mut bits = 0u8;
-            for (place, &pixel) in pixels.iter().enumerate() {
-                bits |= pixel << (8 - usize::from(depth_bits) * (place + 1));
-            }
-            *byte = bits;
-        }
+    }
+}
+
+/// `N` pixels to a byte, the first in the high bits; the last byte is filled up with 0.
+fn pack_row<const N: usize>(row: &mut [u8], line: &[u8]) {
+    let byte_of = |pixels: &[u8]| {
+        let bits = 8 / N;
+        pixels.iter().enumerate().fold(0, |byte, (place, pixel)| byte | pixel << (8 - bits * (place + 1)))
+    };
+    let (whole, rest) = line.as_chunks::<N>();
+    for (byte, pixels) in row.iter_mut().zip(whole) {
+        *byte = byte_of(pixels);
+    }
+    if !rest.is_empty() {
+        row[whole.len()] = byte_of(rest);
     }
 }
 

@@ -3,9 +3,11 @@
 
 use proptest::prelude::*;
 
+use md5::{Digest, Md5};
+
 use super::*;
 use crate::render::decode::{DecodeLimits, decode, looks_whole, sniff};
-use crate::render::raster::{Quantizer, TiffCompression};
+use crate::render::raster::TiffCompression;
 
 /// A drawn map in small: flat areas, a soft-edged diagonal road, a label-like speckle.
 pub(in crate::render) fn drawn(width: u32, height: u32) -> Raster {
@@ -199,6 +201,31 @@ fn mixed_is_png_only_where_something_is_transparent() {
         pixel[3] = 255;
     }
     assert_eq!(encode(&solid, &options(Format::Mixed), None).unwrap().format, Format::Jpeg);
+}
+
+/// Files must not change by accident: caches compare them, and links to single
+/// colours count on equal bytes.
+#[test]
+fn files_are_the_same_from_run_to_run() {
+    let mut soft = drawn(96, 80);
+    for (i, pixel) in soft.pixels.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        pixel[1] = pixel[1].wrapping_add((i / 5 % 40) as u8);
+    }
+    let images = [drawn(64, 48), soft, Raster::filled(256, 256, [10, 20, 30, 128])];
+    let mut sums = Vec::new();
+    for format in [Format::Png, Format::Gif, Format::Tiff] {
+        for image in &images {
+            let bytes = encode(image, &options(format), None).unwrap().bytes;
+            let sum: String = Md5::digest(&bytes).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(bytes, encode(image, &options(format), None).unwrap().bytes);
+            sums.push(sum);
+        }
+    }
+    let expected = [
+        "98d3eb23", "4d9cf476", "4a3f07ff", "77689737", "afc607ff", "0506ed28", "3e562d5e", "62067215",
+        "9009900a",
+    ];
+    assert_eq!(sums, expected);
 }
 
 #[test]

@@ -19,7 +19,7 @@ const NEW_FREE: usize = 768;
 const CELLS: usize = 1 << 15;
 
 /// Scratch larger than this is given back after use.
-const SCRATCH_KEPT_PIXELS: usize = 2 * 1024 * 1024;
+const SCRATCH_KEPT_PIXELS: usize = 512 * 1024;
 
 /// Scratch of a thread.
 pub(super) struct Tables {
@@ -36,13 +36,21 @@ pub(super) struct Tables {
 
 thread_local! {
     static TABLES: RefCell<Tables> = RefCell::new(Tables {
-        slot_colors: Box::new([0; SLOTS]),
-        slot_places: Box::new([0; SLOTS]),
+        slot_colors: zeros(),
+        slot_places: zeros(),
         colors: Vec::new(),
         counts: Vec::new(),
         places: Vec::new(),
-        assigned: Box::new([0; CELLS]),
+        assigned: zeros(),
     });
+}
+
+/// Made on the heap: threads that wait for sources have small stacks.
+fn zeros<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
+    match vec![T::default(); N].try_into() {
+        Ok(array) => array,
+        Err(_) => unreachable!("the vector has N elements"),
+    }
 }
 
 pub(super) fn with_tables<T>(work: impl FnOnce(&mut Tables) -> T) -> T {

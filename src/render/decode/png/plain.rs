@@ -11,7 +11,7 @@ use libdeflater::Decompressor;
 use crate::render::raster::{Color, Raster};
 
 /// Scratch larger than this is given back after use.
-const SCRATCH_KEPT_BYTES: usize = 4 * 1024 * 1024;
+const SCRATCH_KEPT_BYTES: usize = 1024 * 1024 + 512 * 1024;
 
 struct Scratch {
     decompressor: Decompressor,
