@@ -1,3 +1,5 @@
+//! Every set of instructions held bit by bit against the scalar definition.
+
 use proptest::prelude::*;
 
 use super::*;

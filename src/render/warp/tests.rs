@@ -1,3 +1,6 @@
+//! Drawing held against Pillow's output, against itself, and positions
+//! against the exact transformation.
+
 use std::sync::Arc;
 
 use super::*;
@@ -259,5 +262,45 @@ fn positions_stay_within_a_quarter_pixel() {
             let error = mesh_error_px(size, (700, 500), &exact);
             assert!(error < 0.25, "{target_code} from {source_code}: {error} px");
         }
+    }
+}
+
+/// Pixels and positions together: a gradient tells where each pixel came from.
+#[test]
+fn a_reprojected_gradient_lies_where_it_should() {
+    let source = gradient();
+    let (mercator, geographic) = (Srs::parse("EPSG:3857").unwrap(), Srs::parse("EPSG:4326").unwrap());
+    let area = extent(1_000_000.0, 6_000_000.0, 1_128_000.0, 6_128_000.0);
+    let target = Target { extent: extent(9.3, 47.6, 10.3, 48.2), size: (173, 141), srs: geographic.clone() };
+    for kernel in [Kernel::Nearest, Kernel::Bilinear, Kernel::Bicubic] {
+        let drawn = draw(&source, &area, &mercator, &target, kernel);
+        let mut seen = 0;
+        for y in 0..141 {
+            for x in 0..173 {
+                let mut at =
+                    [[9.3 + (f64::from(x) + 0.5) / 173.0, 48.2 - (f64::from(y) + 0.5) * 0.6 / 141.0]];
+                geographic.transform_points(&mercator, &mut at);
+                let place = [(at[0][0] - area.min_x) / 1000.0, (area.max_y - at[0][1]) / 1000.0];
+                if place.iter().any(|&p| !(2.0..126.0).contains(&p)) {
+                    continue;
+                }
+                seen += 1;
+                let pixel = drawn.pixel(x, y);
+                // Two levels a pixel: a quarter pixel, and what is cut off.
+                let limit = if kernel == Kernel::Nearest { 1.5 } else { 1.5 + 0.01 };
+                for axis in 0..2 {
+                    let exact = if kernel == Kernel::Nearest {
+                        place[axis].floor() * 2.0
+                    } else {
+                        (place[axis] - 0.5) * 2.0
+                    };
+                    let off = (f64::from(pixel[axis]) - exact).abs();
+                    let edge = (place[axis] - place[axis].round()).abs() < 0.25;
+                    assert!(off <= limit || (edge && off <= 2.0), "{kernel:?}: {off} at {x}, {y}");
+                }
+                assert_eq!((pixel[2], pixel[3]), (80, 255));
+            }
+        }
+        assert!(seen > 5000 && !drawn.opaque, "{seen}");
     }
 }
