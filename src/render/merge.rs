@@ -64,8 +64,7 @@ fn composite(low: &mut [u8], up: &[u8], alpha: u8) {
     let alpha = u32::from(alpha);
     let rest = u32::from(low[3]) * (255 - alpha);
     let total = alpha * 255 + rest;
-    // Over opaque ground the division comes out even; it is what costs here.
-    let share_up = if low[3] == 255 { alpha * MORE } else { alpha * 255 * 255 * MORE / total };
+    let share_up = alpha * 255 * 255 * MORE / total;
     let share_low = 255 * MORE - share_up;
     for channel in 0..3 {
         let sum = u32::from(up[channel]) * share_up + u32::from(low[channel]) * share_low;
