@@ -158,6 +158,7 @@ impl Master {
                 for remark in &remarks {
                     log::warn!("{}", remark.text);
                 }
+                warn_of_unserved(&generation.daemon);
                 self.begin_roll(generation, began_ms);
             }
             Err(error) => self.refuse(SYSTEM_REFUSED, &[], &error.to_string()),
@@ -190,8 +191,7 @@ impl Master {
             return self.refuse(SYSTEM_REFUSED, &[], &error.to_string());
         }
         self.limits = generation.daemon.limits.clone();
-        self.phase =
-            Phase::Rolling(Roll { incoming: Rc::new(generation), began_ms: self.now_ms, is_start, kills: 0 });
+        self.phase = Phase::Rolling(Roll { incoming: Rc::new(generation), began_ms, is_start, kills: 0 });
     }
 
     fn settle_pid_file(&mut self, generation: &Generation, is_start: bool) -> std::io::Result<()> {
@@ -257,7 +257,7 @@ impl Master {
         // At the start one worker that serves is better than none; in a reload
         // the old ones are better than new ones that die.
         let bearable = roll.is_start && proven;
-        !bearable && !(ending.is_kill() && roll.kills < KILLS_MAX)
+        !(bearable || (ending.is_kill() && roll.kills < KILLS_MAX))
     }
 
     /// The kernel forks no more: a reload that cannot go on is given up; what
@@ -316,5 +316,15 @@ impl Master {
                 }
             }
         }
+    }
+}
+
+/// Nothing is ignored in silence.
+fn warn_of_unserved(daemon: &Daemon) {
+    if daemon.control.is_some() {
+        log::warn!("control: this release has no control socket; use signals");
+    }
+    if daemon.admin.is_some() {
+        log::warn!("admin: this release has no admin endpoint");
     }
 }
