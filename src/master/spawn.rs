@@ -15,7 +15,7 @@ use crate::board::Board;
 use crate::conf::FileSet;
 use crate::log;
 use crate::sys::{self, Forked};
-use crate::worker::{self, Birth};
+use crate::worker::{Birth, run};
 
 /// Open files of a worker: connections, upstreams and tiles together.
 pub const OPEN_FILES_MAX: u64 = 65_536;
@@ -45,7 +45,7 @@ pub fn fork_worker(
 /// master's, leaves by `_exit`.
 fn live_as_worker(generation: &Generation, slot: usize, board: &Arc<Board>, channel: OwnedFd) -> ! {
     let body = || match be_born(generation, slot, board, channel) {
-        Ok(birth) => worker::run(birth),
+        Ok(birth) => run(birth),
         Err((code, error)) => {
             log::error!("worker could not start: {error}");
             code
