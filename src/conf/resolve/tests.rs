@@ -290,7 +290,7 @@ fn every_fault_is_named_with_its_place() {
             "globals.cache.directory_permissions: expected text, found the number 755; put it in quotes",
         ),
         (
-            "globals: {image: {resampling_method: cubic}}",
+            "globals: {image: {resampling_method: bicubik}}",
             "it can be nearest, bilinear, bicubic; did you mean `bicubic`?",
         ),
         ("globals: {http: {client_timeout: 0}}", "must be above zero"),
