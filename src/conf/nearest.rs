@@ -11,7 +11,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(far, candidate)| *far <= allowed && *far < candidate.chars().count())
-        .min_by_key(|(far, _)| *far)
+        .min_by_key(|(far, candidate)| (*far, candidate.len().abs_diff(word.len())))
         .map(|(_, candidate)| candidate)
 }
 
@@ -63,12 +63,18 @@ mod tests {
             ("meta-size", Some("meta_size")),
             ("metasize", Some("meta_size")),
             ("reqest_fromat", Some("request_format")),
+            ("cahce", Some("cache")),
             ("colour", None),
             ("x", None),
             ("", None),
         ] {
             assert_eq!(nearest(word, known), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn of_equally_near_words_the_one_as_long_is_meant() {
+        assert_eq!(nearest("wtms", ["tms", "wmts"]), Some("wmts"));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::image::{extension, join};
 use super::sources::Tagged;
 use super::{Resolver, flag, text};
 use crate::cache::file::{Layout, LinkKind};
-use crate::render::Format;
 use crate::render::decor::Watermark;
+use crate::render::{Format, ImageOptions};
 
 /// Most tiles on one side of a meta tile.
 const META_SIZE_MAX: u32 = 64;
@@ -50,28 +50,7 @@ impl Resolver<'_> {
         let common = globals.unwrap_or(&empty);
         const GLOBAL: &str = "globals.cache";
 
-        let own_image = node.get("image");
-        let image_path = format!("{path}.image");
-        let own = own_image.map(|image| self.format_conf(image, &image_path)).unwrap_or_default();
-        let format = text(node, "format").unwrap_or_else(|| "image/png".to_owned());
-        let named = if own.format.is_some() { None } else { Some(format.as_str()) };
-        let mut image = self.image_conf(&own, named);
-        if image.format.is_none() {
-            image.format = Some("image/png".to_owned());
-        }
-        let written = image.format.clone().unwrap_or_default();
-        if Format::parse(&written).is_none()
-            && let Some(value) = node.get("format")
-        {
-            self.error(value, format!("{path}.format"), super::image::unknown_format(&written));
-        }
-        let request_format = text(node, "request_format").unwrap_or_else(|| format.clone());
-        if format == "mixed" && !["image/png", "image/vnd.jpeg-png"].contains(&request_format.as_str()) {
-            let text = "a `mixed` cache needs `request_format: image/png`";
-            self.error(node.get("request_format").unwrap_or(node), format!("{path}.request_format"), text);
-        }
-        let options = self.image_options(&image);
-        self.cache_images.insert(entry.key.to_string(), image);
+        let (image, opacity, request_format) = self.cache_image(entry, &path);
 
         let meta_size = self
             .pair(node, "meta_size", &path, META_SIZE_MAX)
@@ -100,10 +79,10 @@ impl Resolver<'_> {
             name: entry.key.to_string(),
             sources,
             bands,
-            image: options.clone(),
-            base_image: options,
-            extension: extension(&written),
-            opacity: own_image.and_then(|image| self.opacity(image, &image_path)),
+            image: image.options.clone(),
+            base_image: image.options,
+            extension: image.extension,
+            opacity,
             request_format,
             meta_size: meta_size.unwrap_or((4, 4)),
             meta_buffer_px: meta_buffer.unwrap_or(80),
@@ -129,6 +108,36 @@ impl Resolver<'_> {
             directory_mode: store.directory_mode.or(self.globals.directory_mode),
             file_mode: store.file_mode.or(self.globals.file_mode),
         })
+    }
+
+    /// Image options with what the globals say of the format, opacity, and the
+    /// format that sources are asked for.
+    fn cache_image(&mut self, entry: &Entry, path: &str) -> (CacheImage, Option<f64>, String) {
+        let node = &entry.value;
+        let own_image = node.get("image");
+        let image_path = format!("{path}.image");
+        let own = own_image.map(|image| self.format_conf(image, &image_path)).unwrap_or_default();
+        let format = text(node, "format").unwrap_or_else(|| "image/png".to_owned());
+        let named = if own.format.is_some() { None } else { Some(format.as_str()) };
+        let mut image = self.image_conf(&own, named);
+        if image.format.is_none() {
+            image.format = Some("image/png".to_owned());
+        }
+        let written = image.format.clone().unwrap_or_default();
+        if Format::parse(&written).is_none()
+            && let Some(value) = node.get("format")
+        {
+            self.error(value, format!("{path}.format"), super::image::unknown_format(&written));
+        }
+        let request_format = text(node, "request_format").unwrap_or_else(|| format.clone());
+        if format == "mixed" && !["image/png", "image/vnd.jpeg-png"].contains(&request_format.as_str()) {
+            let text = "a `mixed` cache needs `request_format: image/png`";
+            self.error(node.get("request_format").unwrap_or(node), format!("{path}.request_format"), text);
+        }
+        let options = self.image_options(&image);
+        self.cache_images.insert(entry.key.to_string(), image);
+        let opacity = own_image.and_then(|image| self.opacity(image, &image_path));
+        (CacheImage { options, extension: extension(&written) }, opacity, request_format)
     }
 
     fn cache_grids(&mut self, entry: &Entry, path: &str) -> Vec<Arc<GridConf>> {
@@ -432,6 +441,12 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// How tiles are written, and the extension of their files.
+struct CacheImage {
+    options: ImageOptions,
+    extension: String,
 }
 
 /// What a `cache` section comes to.

@@ -133,18 +133,7 @@ impl Resolver<'_> {
             options.srs = Some(self.srs(node.get("srs")?, &code, format!("{path}.srs"))?);
             srs_text = code;
         }
-        if let Some(bbox) = node.get("bbox") {
-            options.extent = Some(self.bbox(bbox, &format!("{path}.bbox"))?);
-            // A box of its own is not in the base's system of boxes, unless it says so.
-            if node.get("bbox_srs").is_none()
-                && base.as_ref().is_none_or(|base| base.options.extent_srs.is_none())
-            {
-                options.extent_srs = None;
-            }
-        }
-        if let Some(code) = text(node, "bbox_srs") {
-            options.extent_srs = Some(self.srs(node.get("bbox_srs")?, &code, format!("{path}.bbox_srs"))?);
-        }
+        self.grid_extent(node, &mut options, path)?;
         if let Some(origin) = node.get("origin").and_then(Node::text) {
             options.origin = origin_of(origin);
             has_origin = true;
@@ -183,6 +172,17 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    /// A base's `bbox_srs` holds for a box of the grid's own too, as in MapProxy.
+    fn grid_extent(&mut self, node: &Node, options: &mut GridOptions, path: &str) -> Option<()> {
+        if let Some(bbox) = node.get("bbox") {
+            options.extent = Some(self.bbox(bbox, &format!("{path}.bbox"))?);
+        }
+        if let Some(code) = text(node, "bbox_srs") {
+            options.extent_srs = Some(self.srs(node.get("bbox_srs")?, &code, format!("{path}.bbox_srs"))?);
+        }
+        Some(())
     }
 
     fn grid_numbers(&mut self, node: &Node, options: &mut GridOptions, path: &str) {

@@ -174,7 +174,7 @@ impl<'a> Resolver<'a> {
     fn pair(&mut self, node: &Node, key: &str, path: &str, most: u32) -> Option<(u32, u32)> {
         let value = node.get(key)?;
         let numbers: Vec<f64> = value.items().iter().filter_map(Node::number).collect();
-        if numbers.len() < value.items().len() {
+        if numbers.len() < value.items().len() || !matches!(value.value, super::node::Value::List(_)) {
             return None;
         }
         let fits = |number: f64| number.fract() == 0.0 && (1.0..=f64::from(most)).contains(&number);
