@@ -189,38 +189,43 @@ fn undo_paeth<const N: usize>(row: &mut [u8], above: &[u8]) {
 }
 
 fn expand(rows: &[u8], row_bytes: usize, width: u32, height: u32, chunks: &Chunks) -> Raster {
-    let mut pixels: Vec<u8> = Vec::with_capacity(width as usize * height as usize * 4);
+    let mut pixels = vec![0; width as usize * height as usize * 4];
+    let colors = colors_of(chunks);
     let lines = rows.chunks_exact(row_bytes + 1).map(|row| &row[1..]);
-    match chunks.color_type {
-        0 => lines.for_each(|line| pixels.extend(line.iter().flat_map(|&v| [v, v, v, 255]))),
-        2 => lines.for_each(|line| {
-            pixels.extend(line.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]));
-        }),
-        3 => {
-            let colors = colors_of(chunks);
-            let depth = chunks.depth_bits;
-            let color_at = |line: &[u8], x: usize| {
-                let bit = x * depth;
-                let index = line[bit / 8] >> (8 - depth - bit % 8) & ((1 << depth) - 1);
-                colors[usize::from(index)]
-            };
-            if depth == 8 {
-                lines.for_each(|line| pixels.extend(line.iter().flat_map(|&i| colors[usize::from(i)])));
-            } else {
-                lines.for_each(|line| {
-                    pixels.extend((0..width as usize).flat_map(|x| color_at(line, x)));
-                });
-            }
+    for (to, line) in pixels.chunks_exact_mut(width as usize * 4).zip(lines) {
+        let to_pixels = to.as_chunks_mut::<4>().0;
+        match (chunks.color_type, chunks.depth_bits) {
+            (0, _) => put(to_pixels, line.iter(), |&v| [v, v, v, 255]),
+            (2, _) => put(to_pixels, line.as_chunks::<3>().0.iter(), |&[r, g, b]| [r, g, b, 255]),
+            (4, _) => put(to_pixels, line.as_chunks::<2>().0.iter(), |&[v, a]| [v, v, v, a]),
+            (3, 8) => put(to_pixels, line.iter(), |&index| colors[usize::from(index)]),
+            (3, 4) => unpack::<2>(to_pixels, line, &colors),
+            (3, 2) => unpack::<4>(to_pixels, line, &colors),
+            (3, _) => unpack::<8>(to_pixels, line, &colors),
+            _ => to.copy_from_slice(line),
         }
-        4 => lines.for_each(|line| {
-            pixels.extend(line.as_chunks::<2>().0.iter().flat_map(|&[v, a]| [v, v, v, a]));
-        }),
-        _ => lines.for_each(|line| pixels.extend_from_slice(line)),
     }
     let opaque = matches!(chunks.color_type, 0 | 2) || chunks.color_type == 3 && chunks.alphas.is_empty();
     let mut raster = Raster { width, height, opaque, pixels };
     raster.opaque = !raster.has_alpha();
     raster
+}
+
+fn put<T>(to: &mut [Color], from: impl Iterator<Item = T>, color: impl Fn(T) -> Color) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = color(from);
+    }
+}
+
+/// `N` indices to a byte, the first in the high bits.
+fn unpack<const N: usize>(to: &mut [Color], line: &[u8], colors: &[Color; 256]) {
+    let bits = 8 / N;
+    for (to, &byte) in to.chunks_mut(N).zip(line) {
+        for (place, to) in to.iter_mut().enumerate() {
+            let index = byte >> (8 - bits * (place + 1)) & (0xff >> (8 - bits));
+            *to = colors[usize::from(index)];
+        }
+    }
 }
 
 /// Every index has a colour; those beyond the palette are black.
