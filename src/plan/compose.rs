@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::create::lay_over;
+use super::source_layer::place_within;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, Turn};
-use crate::geo::Coverage;
+use crate::geo::{Coverage, Extent};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::encode::GeoTag;
 use crate::render::{self, DecodeLimits, Encoded, Format, ImageOptions, Raster};
@@ -30,6 +31,9 @@ pub struct ComposeOptions {
     pub concurrent_layers: usize,
     /// The whole map is clipped to this (authorisation).
     pub limit: Option<Coverage>,
+    /// Only this part of the map is drawn, in the query's system; the rest
+    /// stays ground.
+    pub crop: Option<Extent>,
     pub decode_limits: DecodeLimits,
 }
 
@@ -51,6 +55,46 @@ pub fn compose(
     options: &ComposeOptions,
     turn: &Turn,
 ) -> Result<Composed, PlanError> {
+    let Some(allowed) = options.crop.filter(|allowed| !allowed.contains(&query.extent)) else {
+        let (map, cacheable) = draw(layers, query, options, turn)?;
+        let image = match map {
+            Map::Encoded(image) => image,
+            Map::Canvas(canvas) => encode(&canvas, query, options)?,
+        };
+        return Ok(Composed { image, cacheable });
+    };
+    let [red, green, blue, _] = options.image.background;
+    let ground = [red, green, blue, if query.transparent { 0 } else { 255 }];
+    let mut canvas = Raster::filled(query.size.0, query.size.1, ground);
+    let mut is_cacheable = true;
+    if let Some(part) = place_within(&query.extent, query.size, &allowed) {
+        let inner = MapQuery { extent: part.extent, size: part.size, ..query.clone() };
+        let (map, cacheable) = draw(layers, &inner, options, turn)?;
+        is_cacheable = cacheable;
+        let piece = match map {
+            Map::Canvas(piece) => piece,
+            Map::Encoded(image) => render::decode(&image.bytes, &options.decode_limits)
+                .map_err(|error| PlanError::Image { origin: "map".into(), reason: error.to_string() })?,
+        };
+        render::merge::over(&mut canvas, &piece, part.offset, None);
+    }
+    Ok(Composed { image: encode(&canvas, query, options)?, cacheable: is_cacheable })
+}
+
+/// A map before it is written.
+enum Map {
+    /// The only picture, as it came.
+    Encoded(Encoded),
+    Canvas(Raster),
+}
+
+/// The map, and whether it may be kept.
+fn draw(
+    layers: &[Arc<dyn MapLayer>],
+    query: &MapQuery,
+    options: &ComposeOptions,
+    turn: &Turn,
+) -> Result<(Map, bool), PlanError> {
     let layers = combine(visible(layers, query), query);
     let mut drawn: Vec<(Arc<dyn MapLayer>, Drawn)> = Vec::with_capacity(layers.len());
     let mut errors: Vec<PlanError> = Vec::new();
@@ -74,7 +118,7 @@ pub fn compose(
     if errors.is_empty()
         && let Some(image) = pass_through(&drawn, query, options)
     {
-        return Ok(Composed { image, cacheable });
+        return Ok((Map::Encoded(image), cacheable));
     }
     let mut canvas = merge(&drawn, query, options)?;
     if !errors.is_empty() {
@@ -87,7 +131,7 @@ pub fn compose(
         render::mask::clip(&mut canvas, &query.extent, &query.srs, limit);
         lay_on_ground(&mut canvas, query, options);
     }
-    Ok(Composed { image: encode(&canvas, query, options)?, cacheable })
+    Ok((Map::Canvas(canvas), cacheable))
 }
 
 /// Encodes a finished map; a GeoTIFF gets its place.
@@ -174,7 +218,8 @@ fn merge(
         return Ok(raster);
     }
     let [red, green, blue, _] = options.image.background;
-    let mut canvas = Raster::filled(width, height, [red, green, blue, if query.transparent { 0 } else { 255 }]);
+    let mut canvas =
+        Raster::filled(width, height, [red, green, blue, if query.transparent { 0 } else { 255 }]);
     for (layer, picture) in drawn {
         let Some(raster) = picture.raster(&options.decode_limits)? else { continue };
         lay_over(&mut canvas, &raster, layer.as_ref(), query.extent, &query.srs);

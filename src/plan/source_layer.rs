@@ -400,16 +400,16 @@ fn size_for(extent: &Extent, size: (u32, u32)) -> (u32, u32) {
 const SOURCE_SIDE_PX_MAX: u32 = 8_192;
 
 /// A part of a map in whole pixels.
-struct Part {
-    extent: Extent,
-    size: (u32, u32),
-    offset: (i32, i32),
+pub(super) struct Part {
+    pub(super) extent: Extent,
+    pub(super) size: (u32, u32),
+    pub(super) offset: (i32, i32),
 }
 
 /// The part of a map that lies within `limit`, its edges cut where `limit`
 /// ends and its pixels counted from the map's north-west (MapProxy's rule:
 /// fractions of a pixel are dropped).
-fn place_within(extent: &Extent, size: (u32, u32), limit: &Extent) -> Option<Part> {
+pub(super) fn place_within(extent: &Extent, size: (u32, u32), limit: &Extent) -> Option<Part> {
     let part = extent.intersection(limit)?;
     let column = |x: f64| ((x - extent.min_x) / extent.width() * f64::from(size.0)) as i64;
     let row = |y: f64| ((extent.max_y - y) / extent.height() * f64::from(size.1)) as i64;

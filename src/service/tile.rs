@@ -237,7 +237,7 @@ impl PublicTile {
 /// Numbers too large for any grid become the largest there is.
 pub fn plain_integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_plain = digits == "0" || (!digits.starts_with('0') && !digits.is_empty());
+    let is_plain = text == "0" || (!digits.starts_with('0') && !digits.is_empty());
     if !is_plain || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

@@ -106,7 +106,7 @@ impl<'a> TilePath<'a> {
         let mut parts = path.split('/');
         let mut next = || parts.next().filter(|part| !part.is_empty());
         let (a, b, c, d, e) = (next()?, next()?, next()?, next()?, next());
-        if parts.next().is_some() {
+        if parts.next().is_some() || path.ends_with('/') {
             return None;
         }
         let (layer, spec, z, x, file) = match e {

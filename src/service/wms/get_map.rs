@@ -7,7 +7,7 @@ use md5::{Digest as _, Md5};
 use super::layer::LayerExtent;
 use super::request::{MapRequest, Telling};
 use super::{Wms, WmsVersion};
-use crate::geo::Coverage;
+use crate::geo::Extent;
 use crate::plan::{ComposeOptions, Composed, MapLayer, MapQuery, OnSourceErrors, PlanError, compose};
 use crate::render::DecodeLimits;
 use crate::service::Answer;
@@ -70,36 +70,27 @@ impl Wms {
             }
         }
         query.dimensions = self.dimensions(&drawing, parameters)?;
-        let limit = self.limit(map);
-        let is_outside = limit.as_ref().is_some_and(Option::is_none);
-        let layers = if is_outside {
-            Vec::new()
-        } else {
-            let maps = drawing.iter().filter_map(|&at| self.layers.node(at).maps.as_ref());
-            maps.flatten().cloned().collect()
-        };
+        let crop = self.crop(map);
+        let is_outside = crop.is_some_and(|crop| !crop.intersects(&map.extent));
+        let maps = drawing.iter().filter_map(|&at| self.layers.node(at).maps.as_ref());
+        let layers = if is_outside { Vec::new() } else { maps.flatten().cloned().collect() };
         let options = ComposeOptions {
             image,
             on_source_errors: self.on_source_errors,
             hide_error_details: self.hide_error_details,
             attribution: self.attribution.clone().filter(|text| !text.is_empty() && !is_outside),
             concurrent_layers: self.concurrent_layers,
-            limit: limit.flatten(),
+            limit: None,
+            crop,
             decode_limits: DecodeLimits::default(),
         };
         Ok((layers, query, options, mime.clone()))
     }
 
-    /// `bbox_srs` with an extent crops maps of that system: `None` for no
-    /// cropping, `Some(None)` where the map lies outside.
-    fn limit(&self, map: &MapRequest) -> Option<Option<Coverage>> {
+    /// `bbox_srs` with an extent crops maps of that system.
+    fn crop(&self, map: &MapRequest) -> Option<Extent> {
         let (_, allowed) = self.srs_extents.iter().find(|(code, _)| *code == map.srs_code)?;
-        let allowed = (*allowed)?;
-        if allowed.contains(&map.extent) {
-            return None;
-        }
-        let both = allowed.intersection(&map.extent);
-        Some(both.map(|extent| Coverage::from_extent(map.srs.clone(), extent, true)))
+        *allowed
     }
 
     /// Values for the dimensions that the drawn layers have; others are not
