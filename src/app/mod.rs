@@ -31,6 +31,8 @@ pub struct App {
 pub(crate) struct Shared<'a> {
     limits: &'a Limits,
     memory: Arc<TileMemory>,
+    /// The WMS answers in every system that PROJ knows, not only in those listed.
+    any_srs: bool,
 }
 
 /// The maps of a daemon: one at the root, or several below their names.
@@ -111,7 +113,9 @@ fn escape(text: &str) -> Cow<'_, str> {
 /// All findings, errors and warnings together, when there is any error.
 pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> {
     let memory = TileMemory::new(daemon.limits.cache_memory_bytes);
-    let shared = Shared { limits: &daemon.limits, memory: Arc::clone(&memory) };
+    // A newcomer may ask the embedded map for whatever system he needs.
+    let any_srs = matches!(daemon.maps, Maps::Embedded);
+    let shared = Shared { limits: &daemon.limits, memory: Arc::clone(&memory), any_srs };
     let mut findings = Vec::new();
     let site = match &daemon.maps {
         Maps::Embedded => one(load_embedded(), &shared, &mut findings),

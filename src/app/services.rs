@@ -30,7 +30,7 @@ pub(crate) fn parts<'a>(
     let tile_layers = tile_layers(conf, &mut builder);
     let expires_s = conf.globals.tile_age_max_s;
     let parts = SiteParts {
-        wms: layers.wms.as_ref().and_then(|wms| wms_parts(conf, wms, &tile_layers, &mut builder)),
+        wms: layers.wms.as_ref().and_then(|wms| wms_parts(conf, wms, &tile_layers, shared.any_srs, &mut builder)),
         wmts: layers.wmts.as_ref().map(|wmts| wmts_parts(wmts, &tile_layers, expires_s, warnings)),
         tms: layers.tms.as_ref().map(|tms| TmsParts {
             metadata: documents::service(&tms.md),
@@ -59,6 +59,7 @@ fn wms_parts<'a>(
     conf: &'a Conf,
     wms: &conf::WmsService,
     tile_layers: &[TileLayer],
+    any_srs: bool,
     builder: &mut Builder<'a>,
 ) -> Option<WmsParts> {
     let root = wms_layer(conf, conf.root_layer.as_ref()?, wms, builder)?;
@@ -67,6 +68,7 @@ fn wms_parts<'a>(
         metadata: documents::service(&wms.md),
         inspire: None,
         srs: wms.srs.clone(),
+        any_srs,
         srs_extents: wms.bbox_srs.iter().map(|b| (b.srs.clone(), b.limit)).collect(),
         image_formats: wms.image_formats.iter().map(|f| (f.mime.clone(), f.image.clone())).collect(),
         versions: wms.versions.iter().map(|v| version(*v)).collect(),

@@ -184,6 +184,7 @@ fn fixture_with(map: FakeLayer, change: impl FnOnce(&mut WmsParts)) -> Fixture {
         metadata: metadata.clone(),
         inspire: None,
         srs: ["EPSG:4326", "EPSG:3857", "EPSG:25832", "CRS:84"].map(str::to_owned).to_vec(),
+        any_srs: false,
         srs_extents: Vec::new(),
         image_formats: vec![
             ("image/png".to_owned(), ImageOptions::new(Format::Png)),
@@ -315,6 +316,19 @@ fn axes_follow_the_version() {
         assert_eq!(fixture.get(&map_with(&changes)).status, 200);
         let extent = fixture.map.queries()[0].extent;
         assert_eq!(extent, Extent::new(5.0, 45.0, 15.0, 55.0), "{version} {code} {swapped}");
+    }
+}
+
+#[test]
+fn an_open_service_draws_in_every_known_system() {
+    for (any_srs, code, status) in
+        [(false, "EPSG:2056", 500), (true, "EPSG:2056", 200), (true, "epsg:27700", 200), (true, "EPSG:0", 500)]
+    {
+        let fixture = fixture_with(FakeLayer::new(), |wms| wms.any_srs = any_srs);
+        let target = map_with(&[("srs", Some(code)), ("bbox", Some("100000,100000,200000,200000"))]);
+        assert_eq!(fixture.get(&target).status, status, "{any_srs} {code}");
+        let drawn = fixture.map.queries().iter().any(|query| Srs::parse(code).is_ok_and(|srs| query.srs == srs));
+        assert_eq!(drawn, status == 200, "{code}");
     }
 }
 

@@ -44,6 +44,8 @@ pub struct WmsParts {
     pub inspire: Option<Inspire>,
     /// Codes as written, upper case, in the order of the configuration.
     pub srs: Vec<String>,
+    /// Maps are drawn in every system that is known, not only in those of `srs`.
+    pub any_srs: bool,
     /// `bbox_srs`: code and, where given, the limiting extent in that system.
     pub srs_extents: Vec<(String, Option<Extent>)>,
     /// MIME type as written and how it is encoded, in order, without duplicates.
@@ -72,6 +74,7 @@ pub struct Wms {
     inspire: Option<Inspire>,
     srs: Vec<String>,
     srs_by_code: HashMap<String, Srs>,
+    any_srs: bool,
     srs_extents: Vec<(String, Option<Extent>)>,
     image_formats: Vec<(String, ImageOptions)>,
     /// Sorted, never empty.
@@ -109,6 +112,7 @@ impl Wms {
             inspire: parts.inspire,
             srs,
             srs_by_code,
+            any_srs: parts.any_srs,
             srs_extents: parts.srs_extents,
             image_formats: parts.image_formats,
             versions,

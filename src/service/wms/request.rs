@@ -254,9 +254,12 @@ impl Wms {
             if version == WmsVersion::V130 { ("crs", "InvalidCRS") } else { ("srs", "InvalidSRS") };
         let asked = parameters.joined(name).unwrap_or_default();
         let key = asked.to_uppercase();
-        match self.srs_by_code.get(&key) {
-            Some(srs) => Ok((key, srs.clone())),
-            None => Err(Failure::coded(code, format!("unsupported {name}: {asked}"))),
+        if let Some(srs) = self.srs_by_code.get(&key) {
+            return Ok((key, srs.clone()));
+        }
+        match self.any_srs.then(|| Srs::parse(&key)) {
+            Some(Ok(srs)) => Ok((key, srs)),
+            _ => Err(Failure::coded(code, format!("unsupported {name}: {asked}"))),
         }
     }
 
