@@ -6,4 +6,6 @@ mod harness;
 
 #[cfg(feature = "peers")]
 mod parity;
+#[cfg(feature = "peers")]
+mod shared_cache;
 mod smoke;
