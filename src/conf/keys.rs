@@ -57,6 +57,32 @@ fn the_list_holds_every_key_and_no_other() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// All Rust text below a directory of the sources.
+fn sources_below(directory: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources_below(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_are_named_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    sources_below(&root.join("src"), &mut text);
+    sources_below(&root.join("tests"), &mut text);
+    let tests: std::collections::BTreeSet<&str> =
+        rows().iter().map(|row| row.test).filter(|test| !["missing", "idle"].contains(test)).collect();
+    for test in tests {
+        let function = test.rsplit("::").next().unwrap_or_default();
+        assert!(text.contains(&format!("fn {function}(")), "there is no test {test}");
+    }
+}
+
 fn put(node: &mut Node, place: &[&str], value: Node) {
     let [first, rest @ ..] = place else {
         *node = value;

@@ -5,6 +5,8 @@
 mod harness;
 
 #[cfg(feature = "peers")]
+mod fixtures;
+#[cfg(feature = "peers")]
 mod parity;
 #[cfg(feature = "peers")]
 mod shared_cache;
