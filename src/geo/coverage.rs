@@ -16,13 +16,6 @@ use super::srs::Srs;
 #[error("{0}")]
 pub struct CoverageError(pub String);
 
-/// How often an edge is halved at most when it is carried to another system.
-const HALVINGS_MAX: u32 = 6;
-
-/// How far a carried edge may lie from its true course: a part of the image's
-/// longer side, well below a pixel of any map that shows all of it.
-const BEND_PART: f64 = 1e-5;
-
 /// An area in one coordinate system. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Coverage {
@@ -145,8 +138,7 @@ impl Coverage {
     }
 
     /// The coverage in another system. A rectangle stays one (the envelope of
-    /// its image); polygons are carried corner by corner, with more corners
-    /// where an edge bends. What has no image there is left out; a coverage
+    /// its image); polygons are carried corner by corner. What has no image there is left out; a coverage
     /// without any meets nothing.
     pub fn transform_to(&self, srs: &Srs) -> Coverage {
         if *srs == self.srs {
@@ -237,60 +229,17 @@ fn areas(parts: &[Coverage]) -> Result<(Srs, Areas), CoverageError> {
     Ok((srs, areas))
 }
 
-/// Carries an area to another system. Edges are halved where the image of
-/// their middle lies off the straight line.
+/// Carries an area to another system, corner by corner: between two corners
+/// the edge is straight in whatever system is drawn in. So does MapProxy, and
+/// operators have drawn their coverages for what they saw there.
 fn carry(area: &Area, from: &Srs, to: &Srs) -> Option<Area> {
-    let mut spare = CORNERS_MAX.saturating_sub(area.rings.iter().map(Vec::len).sum());
-    let size = from.transform_extent(to, &area.extent)?;
-    let bend_max = size.width().max(size.height()) * BEND_PART;
-    let rings = area.rings.iter().map(|ring| carry_ring(ring, from, to, bend_max, &mut spare));
-    Area::of_polygons(&[rings.filter(|r| r.len() > 2).collect()], false)
-}
-
-/// A corner before and after, and whether the edge that begins here is straight.
-#[derive(Clone, Copy)]
-struct Corner {
-    source: [f64; 2],
-    image: [f64; 2],
-    straight: bool,
-}
-
-fn carry_ring(ring: &Ring, from: &Srs, to: &Srs, bend_max: f64, spare: &mut usize) -> Ring {
-    let mut images = ring.clone();
-    from.transform_points(to, &mut images);
-    let corner = |(source, image): (&[f64; 2], [f64; 2])| Corner { source: *source, image, straight: false };
-    let mut corners: Vec<Corner> = ring.iter().zip(images).map(corner).collect();
-    for _ in 0..HALVINGS_MAX {
-        let count = corners.len();
-        let middle = |a: [f64; 2], b: [f64; 2]| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
-        let open: Vec<usize> = (0..count).filter(|i| !corners[*i].straight).collect();
-        if open.is_empty() || open.len() > *spare {
-            break;
-        }
-        let sources: Vec<[f64; 2]> =
-            open.iter().map(|&i| middle(corners[i].source, corners[(i + 1) % count].source)).collect();
-        let mut images = sources.clone();
+    let rings = area.rings.iter().map(|ring| {
+        let mut images = ring.clone();
         from.transform_points(to, &mut images);
-        let mut next = Vec::with_capacity(count + open.len());
-        let mut halves = open.iter().zip(sources.iter().zip(images)).peekable();
-        for (i, &start) in corners.iter().enumerate() {
-            let Some((_, (&source, image))) = halves.next_if(|(at, _)| **at == i) else {
-                next.push(start);
-                continue;
-            };
-            let chord = middle(start.image, corners[(i + 1) % count].image);
-            let bend = (image[0] - chord[0]).hypot(image[1] - chord[1]);
-            // Where an end has no image, bend is no number and the middle helps.
-            let straight = bend <= bend_max;
-            next.push(Corner { straight, ..start });
-            if !straight {
-                next.push(Corner { source, image, straight: false });
-                *spare -= 1;
-            }
-        }
-        corners = next;
-    }
-    corners.iter().map(|c| c.image).filter(|p| p[0].is_finite() && p[1].is_finite()).collect()
+        images.retain(|p| p[0].is_finite() && p[1].is_finite());
+        images
+    });
+    Area::of_polygons(&[rings.filter(|r| r.len() > 2).collect()], false)
 }
 
 #[cfg(test)]
