@@ -41,9 +41,18 @@ pub struct MapProxy {
 
 impl MapProxy {
     pub fn start(config: &Path) -> MapProxy {
+        MapProxy::start_with(config, "tests/conformance/mapproxy_server.py")
+    }
+
+    /// The same with a mesh so fine that it is no source of error.
+    pub fn start_with_fine_mesh(config: &Path) -> MapProxy {
+        MapProxy::start_with(config, "tests/parity/fine_mesh_server.py")
+    }
+
+    fn start_with(config: &Path, server: &str) -> MapProxy {
         let port = free_port();
-        let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/mapproxy_server.py");
-        let log = std::fs::File::create(config.with_extension("mapproxy.log")).expect("a log for MapProxy");
+        let server = Path::new(env!("CARGO_MANIFEST_DIR")).join(server);
+        let log = std::fs::File::create(config.with_extension(format!("{port}.log"))).expect("a log for MapProxy");
         let mut child = Command::new(peer("venv/bin/python"))
             .arg(server)
             .arg(config)
