@@ -57,16 +57,13 @@ pub fn client_text(error: &PlanError, hide_details: bool) -> String {
         other => return other.to_string(),
     };
     if !hide_details {
-        return source.to_string();
+        return match source {
+            SourceError::Status { url, status } => format!("HTTP Error \"{url}\": {status}"),
+            SourceError::Transport { url, reason } => format!("No response from URL \"{url}\": {reason}"),
+            other => other.to_string(),
+        };
     }
-    let what = match source {
-        SourceError::Status { status, .. } => format!("HTTP Error {status}"),
-        SourceError::Transport { .. } => "No response from URL".to_owned(),
-        SourceError::NotAnImage { .. } => "Source did not send an image".to_owned(),
-        SourceError::TooLarge { .. } => "Answer of source is too large".to_owned(),
-        SourceError::Other(_) => "Source failed".to_owned(),
-    };
-    format!("{what} (see logs for URL and reason).")
+    source.public_text().to_owned()
 }
 
 /// A text or XML document. `text/…` types name their character set, and all
