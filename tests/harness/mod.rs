@@ -7,10 +7,12 @@ pub mod client;
 pub mod compare;
 pub mod daemon;
 pub mod dir;
+pub mod load;
 pub mod painted;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod silent;
+pub mod sockets;
 pub mod upstream;
 
 pub use client::{Client, End, Reply};

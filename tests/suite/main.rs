@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod http_abuse;
 #[cfg(feature = "peers")]
 mod fixtures;
 #[cfg(feature = "peers")]
