@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use unsafe_libyaml as sys;
+use unsafe_libyaml as unsafe_sys;
 
 /// A place in one file, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum Event {
 /// Reads events from text.
 pub struct Events<'a> {
     /// Boxed: the parser keeps pointers into itself once its input is set.
-    parser: Box<MaybeUninit<sys::yaml_parser_t>>,
+    parser: Box<MaybeUninit<unsafe_sys::yaml_parser_t>>,
     input: &'a [u8],
     ended: bool,
     _not_send: PhantomData<*mut ()>,
@@ -62,16 +62,18 @@ pub struct Events<'a> {
 
 impl<'a> Events<'a> {
     pub fn new(input: &'a [u8]) -> Result<Events<'a>, SyntaxError> {
-        let mut parser = Box::new(MaybeUninit::<sys::yaml_parser_t>::uninit());
+        let mut parser = Box::new(MaybeUninit::<unsafe_sys::yaml_parser_t>::uninit());
         // SAFETY: `initialize` fills all of the struct behind the pointer, which is
         // valid for writes and does not move (boxed) until `delete` in `drop`.
-        let begun = unsafe { sys::yaml_parser_initialize(parser.as_mut_ptr()) };
+        let begun = unsafe { unsafe_sys::yaml_parser_initialize(parser.as_mut_ptr()) };
         if begun.fail {
             return Err(SyntaxError { line: 1, column: 1, text: "out of memory".to_owned() });
         }
         // SAFETY: the parser is initialised; `input` outlives it by the lifetime 'a
         // and is not written to. A slice's pointer is never null.
-        unsafe { sys::yaml_parser_set_input_string(parser.as_mut_ptr(), input.as_ptr(), input.len() as u64) };
+        unsafe {
+            unsafe_sys::yaml_parser_set_input_string(parser.as_mut_ptr(), input.as_ptr(), input.len() as u64)
+        };
         Ok(Events { parser, input, ended: false, _not_send: PhantomData })
     }
 
@@ -80,10 +82,10 @@ impl<'a> Events<'a> {
         if self.ended {
             return Ok((Event::StreamEnd, Mark { line: 1, column: 1 }));
         }
-        let mut raw = MaybeUninit::<sys::yaml_event_t>::uninit();
+        let mut raw = MaybeUninit::<unsafe_sys::yaml_event_t>::uninit();
         // SAFETY: the parser is initialised and has its input; `parse` zeroes the
         // event first, so it is initialised whether it succeeds or fails.
-        let parsed = unsafe { sys::yaml_parser_parse(self.parser.as_mut_ptr(), raw.as_mut_ptr()) };
+        let parsed = unsafe { unsafe_sys::yaml_parser_parse(self.parser.as_mut_ptr(), raw.as_mut_ptr()) };
         if parsed.fail {
             self.ended = true;
             return Err(self.problem());
@@ -92,7 +94,7 @@ impl<'a> Events<'a> {
         // the one that its type names.
         let read = unsafe { read_event(&*raw.as_ptr()) };
         // SAFETY: the event was made by `parse`, is deleted once and not used after.
-        unsafe { sys::yaml_event_delete(raw.as_mut_ptr()) };
+        unsafe { unsafe_sys::yaml_event_delete(raw.as_mut_ptr()) };
         self.ended = matches!(read, Ok((Event::StreamEnd, _)) | Err(_));
         read
     }
@@ -131,11 +133,11 @@ impl<'a> Events<'a> {
 impl Drop for Events<'_> {
     fn drop(&mut self) {
         // SAFETY: initialised in `new`, deleted only here.
-        unsafe { sys::yaml_parser_delete(self.parser.as_mut_ptr()) };
+        unsafe { unsafe_sys::yaml_parser_delete(self.parser.as_mut_ptr()) };
     }
 }
 
-fn place_of(mark: sys::yaml_mark_t) -> Mark {
+fn place_of(mark: unsafe_sys::yaml_mark_t) -> Mark {
     let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).saturating_add(1);
     Mark { line: number(mark.line), column: number(mark.column) }
 }
@@ -160,21 +162,21 @@ unsafe fn text_of(text: *const std::ffi::c_char) -> Option<String> {
 
 /// # Safety
 /// The event is whole: made by a successful `yaml_parser_parse`, not yet deleted.
-unsafe fn read_event(raw: &sys::yaml_event_t) -> Result<(Event, Mark), SyntaxError> {
+unsafe fn read_event(raw: &unsafe_sys::yaml_event_t) -> Result<(Event, Mark), SyntaxError> {
     let mark = place_of(raw.start_mark);
     // SAFETY: each arm reads only the union member that belongs to the type;
     // anchors and tags are null or NUL-terminated; a scalar's value points to
     // `length` bytes.
     let event = unsafe {
         match raw.type_ {
-            sys::YAML_STREAM_START_EVENT => Event::StreamStart,
-            sys::YAML_STREAM_END_EVENT => Event::StreamEnd,
-            sys::YAML_DOCUMENT_START_EVENT => Event::DocumentStart,
-            sys::YAML_DOCUMENT_END_EVENT => Event::DocumentEnd,
-            sys::YAML_ALIAS_EVENT => {
+            unsafe_sys::YAML_STREAM_START_EVENT => Event::StreamStart,
+            unsafe_sys::YAML_STREAM_END_EVENT => Event::StreamEnd,
+            unsafe_sys::YAML_DOCUMENT_START_EVENT => Event::DocumentStart,
+            unsafe_sys::YAML_DOCUMENT_END_EVENT => Event::DocumentEnd,
+            unsafe_sys::YAML_ALIAS_EVENT => {
                 Event::Alias(text_of(raw.data.alias.anchor.cast_const().cast()).unwrap_or_default())
             }
-            sys::YAML_SCALAR_EVENT => {
+            unsafe_sys::YAML_SCALAR_EVENT => {
                 let scalar = raw.data.scalar;
                 let length = usize::try_from(scalar.length).unwrap_or(0);
                 let bytes = if scalar.value.is_null() || length == 0 {
@@ -193,22 +195,22 @@ unsafe fn read_event(raw: &sys::yaml_event_t) -> Result<(Event, Mark), SyntaxErr
                     plain: scalar.plain_implicit,
                 }
             }
-            sys::YAML_SEQUENCE_START_EVENT => {
+            unsafe_sys::YAML_SEQUENCE_START_EVENT => {
                 let list = raw.data.sequence_start;
                 Event::ListStart {
                     anchor: text_of(list.anchor.cast_const().cast()),
                     tag: text_of(list.tag.cast_const().cast()),
                 }
             }
-            sys::YAML_SEQUENCE_END_EVENT => Event::ListEnd,
-            sys::YAML_MAPPING_START_EVENT => {
+            unsafe_sys::YAML_SEQUENCE_END_EVENT => Event::ListEnd,
+            unsafe_sys::YAML_MAPPING_START_EVENT => {
                 let map = raw.data.mapping_start;
                 Event::MapStart {
                     anchor: text_of(map.anchor.cast_const().cast()),
                     tag: text_of(map.tag.cast_const().cast()),
                 }
             }
-            sys::YAML_MAPPING_END_EVENT => Event::MapEnd,
+            unsafe_sys::YAML_MAPPING_END_EVENT => Event::MapEnd,
             _ => {
                 let text = "unexpected end".to_owned();
                 return Err(SyntaxError { line: mark.line, column: mark.column, text });

@@ -30,11 +30,11 @@ impl Resolver<'_> {
         }
         if let Some(source) = node.get("ogr_datasource") {
             let srs = self.coverage_srs(node, &["ogr_srs"], path)?;
-            return self.from_file(source, &format!("{path}.ogr_datasource"), srs, clip);
+            return self.read_area(source, &format!("{path}.ogr_datasource"), srs, clip);
         }
         if let Some(source) = node.get("polygons") {
             let srs = self.coverage_srs(node, &["polygons_srs"], path)?;
-            return self.from_file(source, &format!("{path}.polygons"), srs, clip);
+            return self.read_area(source, &format!("{path}.polygons"), srs, clip);
         }
         if let Some(bbox) = node.get("bbox") {
             let extent = self.bbox(bbox, &format!("{path}.bbox"));
@@ -53,7 +53,7 @@ impl Resolver<'_> {
                 let extent = self.bbox(source, &path)?;
                 return Some(Coverage::from_extent(srs?, extent, clip));
             }
-            return self.from_file(source, &path, srs?, clip);
+            return self.read_area(source, &path, srs?, clip);
         }
         if node.get("expire_tiles").is_none() {
             let known = "bbox, datasource, union, intersection or difference";
@@ -92,7 +92,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn from_file(&mut self, node: &Node, path: &str, srs: Srs, clip: bool) -> Option<Coverage> {
+    fn read_area(&mut self, node: &Node, path: &str, srs: Srs, clip: bool) -> Option<Coverage> {
         let name = node.text()?;
         if names_database(name) {
             self.error(node, path, "databases cannot be read yet; use a file of WKT or GeoJSON");

@@ -68,6 +68,11 @@ impl Resolver<'_> {
             },
             _ => return None,
         };
+        // A format of its own brings what the globals say of that format.
+        if let SourceKind::Wms(WmsConf { format: Some(format), .. }) = &kind {
+            image.options = self.image_conf(&image.options, Some(format));
+            image.resampling = image.options.resampling.unwrap_or(image.resampling);
+        }
         let limit = self.count(node, "concurrent_requests", &path, 0, 10_000);
         Some(SourceConf {
             name: entry.key.to_string(),
