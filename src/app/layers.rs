@@ -66,10 +66,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub(crate) fn decode_limits(&self) -> DecodeLimits {
-        self.decode_limits
-    }
-
     /// What a layer or cache names, as something to draw; `None` where there
     /// is nothing to draw (`map: false`, a kind that is still missing).
     pub(crate) fn layer(&mut self, source: &SourceRef) -> Option<Arc<dyn MapLayer>> {

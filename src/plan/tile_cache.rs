@@ -201,7 +201,16 @@ impl TileCache {
     }
 
     fn identity(&self, tile: &TileAddress) -> Result<Option<TileIdentity>, PlanError> {
-        self.options.store.identity(tile).map_err(cache_error)
+        Ok(self.readable(self.options.store.identity(tile)))
+    }
+
+    /// What the store holds; a tile that cannot be read counts as missing, so
+    /// that a damaged disk costs time and not the map.
+    fn readable<T>(&self, found: Result<Option<T>, CacheError>) -> Option<T> {
+        found.unwrap_or_else(|error| {
+            crate::log::warn!("{}: counts as missing: {error}", self.name());
+            None
+        })
     }
 
     /// Decodes a tile. One that turns out to be damaged is removed and made
@@ -230,7 +239,10 @@ impl TileCache {
         if !tile.from_store || self.options.sources.is_empty() {
             return Ok(None);
         }
-        self.options.store.remove(&address).map_err(cache_error)?;
+        if let Err(error) = self.options.store.remove(&address) {
+            crate::log::error!("{}: a damaged tile stays: {error}", self.name());
+            return Ok(None);
+        }
         let made = self.create(&[coord], dimensions, turn)?;
         let Some(again) = made.iter().find_map(|m| m.tile(coord)) else { return Ok(None) };
         render::decode(&again.bytes, &self.options.decode_limits)
@@ -240,7 +252,7 @@ impl TileCache {
 
     /// Looks the tile up; a damaged one counts as missing.
     pub(super) fn find(&self, tile: &TileAddress) -> Result<Found, PlanError> {
-        let Some(stored) = self.options.store.load(tile).map_err(cache_error)? else {
+        let Some(stored) = self.readable(self.options.store.load(tile)) else {
             return Ok(Found::Missing);
         };
         let Some(format) = render::decode::looks_whole(&stored.bytes) else {
@@ -259,7 +271,7 @@ impl TileCache {
 
     /// Whether a fresh tile is stored, without reading it.
     pub(super) fn is_stored_fresh(&self, tile: &TileAddress) -> Result<bool, PlanError> {
-        let modified = self.options.store.modified(tile).map_err(cache_error)?;
+        let modified = self.readable(self.options.store.modified(tile));
         Ok(match (modified, self.stale_until()) {
             (None, _) => false,
             (Some(_), None) => true,
