@@ -15,12 +15,17 @@ use crate::service::exception::{Failure, client_text, no_cache};
 use crate::service::parameters::Parameters;
 use crate::wire::{Body, Headers, Request, Response, cond};
 
-/// Everything a thread needs to draw one map.
-struct MapWork {
+/// What is to be drawn, and the type under which it is sent.
+struct PlannedMap {
     layers: Vec<Arc<dyn MapLayer>>,
     query: MapQuery,
     options: ComposeOptions,
     mime: String,
+}
+
+/// Everything a thread needs to draw one map.
+struct MapWork {
+    map: PlannedMap,
     telling: Telling,
     /// `tiled=true`: how long the tile may be kept, and what the client has.
     tile: Option<(String, Headers)>,
@@ -32,20 +37,17 @@ impl Wms {
         let planned = MapRequest::parse(self, version, parameters, &mut telling)
             .and_then(|map| self.plan(&map, parameters));
         match planned {
-            Ok((layers, query, options, mime)) => {
-                let tile = query.tiled_only.then(|| (self.cache_control.clone(), request.headers.clone()));
-                let work = MapWork { layers, query, options, mime, telling, tile };
+            Ok(map) => {
+                let tile =
+                    map.query.tiled_only.then(|| (self.cache_control.clone(), request.headers.clone()));
+                let work = MapWork { map, telling, tile };
                 Answer::Work(Box::new(move |turn| work.run(turn)))
             }
             Err(failure) => telling.answer(failure),
         }
     }
 
-    fn plan(
-        &self,
-        map: &MapRequest,
-        parameters: &Parameters,
-    ) -> Result<(Vec<Arc<dyn MapLayer>>, MapQuery, ComposeOptions, String), Failure> {
+    fn plan(&self, map: &MapRequest, parameters: &Parameters) -> Result<PlannedMap, Failure> {
         let (mime, image) = &self.image_formats[map.format];
         let mut image = image.clone();
         image.transparent = Some(map.transparent);
@@ -84,7 +86,7 @@ impl Wms {
             crop,
             decode_limits: DecodeLimits::default(),
         };
-        Ok((layers, query, options, mime.clone()))
+        Ok(PlannedMap { layers, query, options, mime: mime.clone() })
     }
 
     /// `bbox_srs` with an extent crops maps of that system.
@@ -130,7 +132,8 @@ impl Wms {
 
 impl MapWork {
     fn run(self, turn: &crate::plan::Turn) -> Response {
-        match compose(&self.layers, &self.query, &self.options, turn) {
+        let PlannedMap { layers, query, options, .. } = &self.map;
+        match compose(layers, query, options, turn) {
             Ok(composed) => self.respond(composed),
             Err(error) => self.telling.respond(&self.failure(&error)),
         }
@@ -145,7 +148,7 @@ impl MapWork {
         };
         // A tile that is passed on as it lies has a type of its own.
         let mime = match composed.image.format {
-            format if format == self.query.format => self.mime,
+            format if format == self.map.query.format => self.map.mime,
             format => format.mime().to_owned(),
         };
         let mut response = Response::new(200, &mime, bytes);
@@ -163,8 +166,8 @@ impl MapWork {
         match error {
             PlanError::Source(_) | PlanError::Image { .. } => {
                 crate::log::warn!("map failed: {error}");
-                let text = client_text(error, self.options.hide_error_details);
-                Failure::new(match self.options.on_source_errors {
+                let text = client_text(error, self.map.options.hide_error_details);
+                Failure::new(match self.map.options.on_source_errors {
                     OnSourceErrors::Notify => format!("Could not get any sources:\n{text}"),
                     OnSourceErrors::Raise => text,
                 })
