@@ -35,7 +35,7 @@ const SUBTILES_MAX: usize = 64;
 
 /// The service below `/kml`.
 pub struct Kml {
-    layers: LayerTable,
+    pub(super) layers: LayerTable,
     answers: Arc<TileAnswers>,
     /// EPSG:4326 and EPSG:900913.
     geographic: Option<Srs>,

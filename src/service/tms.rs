@@ -123,7 +123,7 @@ impl<'a> TilePath<'a> {
 /// `/tms` and `/tiles`.
 pub struct Tms {
     metadata: ServiceMetadata,
-    layers: LayerTable,
+    pub(super) layers: LayerTable,
     origin: Option<Origin>,
     tms: Arc<TileAnswers>,
     plain: Arc<TileAnswers>,

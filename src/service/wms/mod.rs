@@ -69,22 +69,22 @@ pub struct WmsParts {
 
 /// The service at `/service`, `/ows` and `/wms`.
 pub struct Wms {
-    layers: LayerTree,
-    metadata: ServiceMetadata,
+    pub(super) layers: LayerTree,
+    pub(super) metadata: ServiceMetadata,
     inspire: Option<Inspire>,
-    srs: Vec<String>,
+    pub(super) srs: Vec<String>,
     srs_by_code: HashMap<String, Srs>,
     any_srs: bool,
     srs_extents: Vec<(String, Option<Extent>)>,
-    image_formats: Vec<(String, ImageOptions)>,
+    pub(super) image_formats: Vec<(String, ImageOptions)>,
     /// Sorted, never empty.
-    versions: Vec<WmsVersion>,
+    pub(super) versions: Vec<WmsVersion>,
     attribution: Option<String>,
     info_types: Vec<String>,
     on_source_errors: OnSourceErrors,
     max_output_pixels: u64,
     concurrent_layers: usize,
-    tile_layers: Vec<ServedLayer>,
+    pub(super) tile_layers: Vec<ServedLayer>,
     cache_control: String,
     hide_error_details: bool,
     geographic: Srs,

@@ -35,10 +35,10 @@ pub struct WmtsParts {
 }
 
 /// A layer and the grids on which it is served.
-struct WmtsLayer {
-    name: String,
+pub(super) struct WmtsLayer {
+    pub(super) name: String,
     /// In the order of the configuration.
-    by_grid: Vec<ServedLayer>,
+    pub(super) by_grid: Vec<ServedLayer>,
 }
 
 impl WmtsLayer {
@@ -55,12 +55,12 @@ impl WmtsLayer {
 /// The service at `/service` and `/ows` (key-value) and at `/wmts` (RESTful).
 pub struct Wmts {
     metadata: ServiceMetadata,
-    layers: Vec<WmtsLayer>,
+    pub(super) layers: Vec<WmtsLayer>,
     by_name: HashMap<String, usize>,
     info_formats: Vec<(String, String)>,
     pub kvp: bool,
     pub restful: bool,
-    template: PathTemplate,
+    pub(super) template: PathTemplate,
     info_template: PathTemplate,
     answers: Arc<TileAnswers>,
     skipped: Vec<String>,
