@@ -71,7 +71,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn layer(&mut self, source: &SourceRef) -> Option<Arc<dyn MapLayer>> {
         match source {
             SourceRef::Cache(name) => self.cache_layer(name),
-            SourceRef::Source { name, layers } => self.source_layer(name, layers.as_deref()),
+            SourceRef::Source { name, layers } => self.source_layer(name, layers.as_deref(), "image/png"),
         }
     }
 
@@ -162,7 +162,9 @@ impl<'a> Builder<'a> {
             .iter()
             .filter_map(|source| match source {
                 SourceRef::Cache(name) => self.inner_cache_layer(name, grid, tiled_only),
-                SourceRef::Source { name, layers } => self.source_layer(name, layers.as_deref()),
+                SourceRef::Source { name, layers } => {
+                    self.source_layer(name, layers.as_deref(), &conf.request_format)
+                }
             })
             .collect()
     }
@@ -258,7 +260,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn source_layer(&mut self, name: &str, layers: Option<&[String]>) -> Option<Arc<dyn MapLayer>> {
+    /// `request_format` is the cache's: a tile source puts it into its URLs.
+    fn source_layer(
+        &mut self,
+        name: &str,
+        layers: Option<&[String]>,
+        request_format: &str,
+    ) -> Option<Arc<dyn MapLayer>> {
         let conf: &'a SourceConf = self.conf.sources.get(name)?;
         if conf.seed_only {
             return Some(Arc::new(EmptyLayer { coverage: conf.coverage.clone() }));
@@ -280,7 +288,7 @@ impl<'a> Builder<'a> {
                     name: name.to_owned(),
                     grid: Arc::clone(&tile.grid.grid),
                     template,
-                    format: conf.image.options.format.clone().unwrap_or_else(|| "image/png".into()),
+                    format: request_format.to_owned(),
                     client: self.client(conf, auth),
                     on_error: conf.on_error.clone(),
                 };
