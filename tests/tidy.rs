@@ -27,7 +27,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("source", &["wire", "geo"]),
     ("render", &["geo"]),
     // The checked configuration is told in the types of the rooms that use it.
-    ("conf", &["geo", "render", "cache::file", "source::OnError", "source::error", "source::client::Method", "source::wms::WmsVersion", "source::template"]),
+    (
+        "conf",
+        &[
+            "geo",
+            "render",
+            "cache::file",
+            "source::OnError",
+            "source::error",
+            "source::client::Method",
+            "source::wms::WmsVersion",
+            "source::template",
+        ],
+    ),
     ("wire", &[]),
     ("geo", &[]),
     ("sys", &[]),
@@ -103,7 +115,8 @@ fn crate_paths(text: &str) -> BTreeSet<String> {
             let list = &list[..list.find('}').unwrap_or(list.len())];
             found.extend(list.split(',').map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
         } else {
-            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
+            let end =
+                rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
             let path = rest[..end].trim_end_matches(':');
             let group = rest[end..].strip_prefix('{').filter(|_| rest[..end].ends_with("::"));
             match group {
@@ -138,7 +151,11 @@ fn rooms_use_only_whom_they_may() {
             let other = path.split("::").next().unwrap_or(&path);
             let fine = other == own
                 || !PURE.contains(&own) && FOR_ALL.contains(&other)
-                || allowed.iter().any(|a| path == *a || path.starts_with(&format!("{a}::")) || path.starts_with(a) && a.contains("::"));
+                || allowed.iter().any(|a| {
+                    path == *a
+                        || path.starts_with(&format!("{a}::"))
+                        || path.starts_with(a) && a.contains("::")
+                });
             if !fine {
                 faults.push(format!("{file}: {own} may not use {path}"));
             }
@@ -200,7 +217,16 @@ fn functions_stay_short() {
         for (at, line) in lines.iter().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let code = line.trim_start();
-            let starts = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "unsafe fn ", "pub unsafe fn ", "const fn ", "pub const fn "];
+            let starts = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "unsafe fn ",
+                "pub unsafe fn ",
+                "const fn ",
+                "pub const fn ",
+            ];
             if !starts.iter().any(|s| code.starts_with(s)) || code.ends_with(';') {
                 continue;
             }
@@ -252,7 +278,8 @@ fn every_file_says_what_it_is_for_and_is_used() {
 fn nothing_is_left_half_done() {
     let mut faults = Vec::new();
     // Spelled in two halves so that this file does not find itself.
-    let marks = [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME"), concat!("dbg", "!(")];
+    let marks =
+        [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME"), concat!("dbg", "!(")];
     for (file, text) in rust_files("src").into_iter().chain(rust_files("tests")) {
         for (at, line) in text.lines().enumerate() {
             if marks.iter().any(|m| line.contains(m)) || line.trim() == concat!("#[ig", "nore]") {
@@ -274,6 +301,9 @@ fn the_architecture_is_told_in_under_two_hundred_lines() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     assert!(text.lines().count() < 200, "{} lines", text.lines().count());
     for (room, _) in MAY_USE {
-        assert!(text.contains(&format!("`{room}`")) || *room == "main" || *room == "lib", "{room} is not told of");
+        assert!(
+            text.contains(&format!("`{room}`")) || *room == "main" || *room == "lib",
+            "{room} is not told of"
+        );
     }
 }

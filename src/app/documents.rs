@@ -79,10 +79,6 @@ fn urls(list: &[from::MetadataUrl]) -> Vec<to::MetadataUrl> {
 
 pub(crate) fn dimensions(list: &[from::DimensionConf]) -> Vec<to::Dimension> {
     list.iter()
-        .map(|d| to::Dimension {
-            name: d.name.clone(),
-            values: d.values.clone(),
-            default: d.default.clone(),
-        })
+        .map(|d| to::Dimension { name: d.name.clone(), values: d.values.clone(), default: d.default.clone() })
         .collect()
 }

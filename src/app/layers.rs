@@ -185,8 +185,7 @@ impl<'a> Builder<'a> {
         let built = self.cache(conf);
         let [only] = &*built else { return self.cache_layer(name) };
         let inner = only.cache.grid();
-        let (extent, srs) =
-            only.extent.clone().unwrap_or_else(|| (inner.extent, inner.srs.clone()));
+        let (extent, srs) = only.extent.clone().unwrap_or_else(|| (inner.extent, inner.srs.clone()));
         let outer = grid.srs.transform_extent(&srs, &grid.extent);
         let extent = outer.and_then(|outer| extent.intersection(&outer)).unwrap_or(extent);
         Some(Arc::new(CacheLayer::new(CacheLayerOptions {
@@ -346,11 +345,8 @@ impl<'a> Builder<'a> {
 
     /// Sources that are asked in the same way share a client and its connections.
     fn client(&mut self, conf: &SourceConf, basic_auth: Option<(String, String)>) -> Arc<Client> {
-        let key = ClientKey {
-            http: conf.http.clone(),
-            concurrent_requests: conf.concurrent_requests,
-            basic_auth,
-        };
+        let key =
+            ClientKey { http: conf.http.clone(), concurrent_requests: conf.concurrent_requests, basic_auth };
         if let Some((_, client)) = self.clients.iter().find(|(known, _)| *known == key) {
             return Arc::clone(client);
         }

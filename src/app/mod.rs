@@ -123,12 +123,9 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
         Maps::Directory(path) => several(path, daemon.allow_listing, files, &shared, &mut findings),
     };
     match site {
-        Some(site) if !findings.iter().any(|f| f.severity == Severity::Error) => Ok(App {
-            site,
-            memory,
-            gate: Gate::new(daemon.limits.render_threads.max(1)),
-            warnings: findings,
-        }),
+        Some(site) if !findings.iter().any(|f| f.severity == Severity::Error) => {
+            Ok(App { site, memory, gate: Gate::new(daemon.limits.render_threads.max(1)), warnings: findings })
+        }
         _ => Err(findings),
     }
 }
@@ -207,9 +204,8 @@ fn largest_picture_bytes(conf: &Conf) -> usize {
     let metas = conf.caches.values().flat_map(|cache| {
         cache.grids.iter().map(|grid| {
             let (width, height) = grid.grid.tile_size;
-            let side = |tiles: u32, px: u32| {
-                u64::from(tiles) * u64::from(px) + 2 * u64::from(cache.meta_buffer_px)
-            };
+            let side =
+                |tiles: u32, px: u32| u64::from(tiles) * u64::from(px) + 2 * u64::from(cache.meta_buffer_px);
             side(cache.meta_size.0, width) * side(cache.meta_size.1, height)
         })
     });

@@ -6,13 +6,13 @@ use super::layers::{Builder, merged_extent, res_range};
 use super::{Shared, documents};
 use crate::conf::conf::{self, Conf, LayerConf};
 use crate::plan::compose::OnSourceErrors;
+use crate::service::SiteParts;
 use crate::service::demo::DemoParts;
 use crate::service::kml::KmlParts;
 use crate::service::tile::TileLayer;
 use crate::service::tms::TmsParts;
 use crate::service::wms::{WmsLayer, WmsParts, WmsVersion};
 use crate::service::wmts::WmtsParts;
-use crate::service::SiteParts;
 use crate::source::wms::WmsVersion as SourceVersion;
 
 /// Everything that a site is made of. `warnings` receives sentences about
@@ -30,7 +30,10 @@ pub(crate) fn parts<'a>(
     let tile_layers = tile_layers(conf, &mut builder);
     let expires_s = conf.globals.tile_age_max_s;
     let parts = SiteParts {
-        wms: layers.wms.as_ref().and_then(|wms| wms_parts(conf, wms, &tile_layers, shared.any_srs, &mut builder)),
+        wms: layers
+            .wms
+            .as_ref()
+            .and_then(|wms| wms_parts(conf, wms, &tile_layers, shared.any_srs, &mut builder)),
         wmts: layers.wmts.as_ref().map(|wmts| wmts_parts(wmts, &tile_layers, expires_s, warnings)),
         tms: layers.tms.as_ref().map(|tms| TmsParts {
             metadata: documents::service(&tms.md),
@@ -161,8 +164,8 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
             let Some(cache) = conf.caches.get(cache_name) else { continue };
             for built in builder.cache(cache).iter() {
                 let grid = built.cache.grid();
-                let extent = merged_extent(built.cache.sources())
-                    .unwrap_or_else(|| (grid.extent, grid.srs.clone()));
+                let extent =
+                    merged_extent(built.cache.sources()).unwrap_or_else(|| (grid.extent, grid.srs.clone()));
                 found.push(TileLayer {
                     name: name.clone(),
                     title: layer.title.clone().unwrap_or_default(),

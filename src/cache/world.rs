@@ -35,7 +35,8 @@ impl WorldStore {
         if archive.get(..8) != Some(MAGIC) {
             return Err("not an archive of world tiles".into());
         }
-        let levels = number(archive, 8).filter(|l| (1..=LEVELS_MAX).contains(l)).ok_or("levels out of range")?;
+        let levels =
+            number(archive, 8).filter(|l| (1..=LEVELS_MAX).contains(l)).ok_or("levels out of range")?;
         let blobs_from = 12 + 4 * index_of(levels, 0, 0);
         let blob_count = number(archive, blobs_from).ok_or("cut short")? as usize;
         let store = WorldStore {
@@ -69,7 +70,8 @@ impl WorldStore {
         if !(0..side).contains(&coord.x) || !(0..side).contains(&coord.y) {
             return None;
         }
-        let at = number(self.archive, 12 + 4 * index_of(coord.z, coord.x as usize, coord.y as usize))? as usize;
+        let at =
+            number(self.archive, 12 + 4 * index_of(coord.z, coord.x as usize, coord.y as usize))? as usize;
         Some((at, self.blob(at)?))
     }
 

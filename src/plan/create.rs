@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use super::tile_cache::{Found, address, cache_error, from_store};
 use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
-use crate::cache::{Dimensions, TileAddress};
 use crate::cache::lock::{Locked, TileLock};
+use crate::cache::{Dimensions, TileAddress};
 use crate::geo::{Extent, MetaTile, TileCoord};
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
 
@@ -193,11 +193,7 @@ impl TileCache {
     }
 
     /// A drawn tile in the cache's format: as it came where it fits, else encoded.
-    fn finish_single(
-        &self,
-        coord: TileCoord,
-        drawn: &Drawn,
-    ) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
+    fn finish_single(&self, coord: TileCoord, drawn: &Drawn) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
         let image = &self.options.image;
         if let Picture::Encoded { bytes, format, .. } = &drawn.picture
             && fits(*format, image.format)
@@ -337,9 +333,7 @@ impl TileCache {
     fn ask_sources(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
         let sources = &self.options.sources;
         if let [only] = sources.as_slice() {
-            let clips = only
-                .coverage()
-                .is_some_and(|c| c.clip && c.intersects(&query.extent, &query.srs));
+            let clips = only.coverage().is_some_and(|c| c.clip && c.intersects(&query.extent, &query.srs));
             if !clips {
                 return only.draw(query, turn);
             }

@@ -161,9 +161,8 @@ mod tests {
             outcome(n)
         };
         let results = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..crowd)
-                .map(|_| scope.spawn(|| flights.share(&1, LONG, &Turn::ungated(), make)))
-                .collect();
+            let threads: Vec<_> =
+                (0..crowd).map(|_| scope.spawn(|| flights.share(&1, LONG, &Turn::ungated(), make))).collect();
             // All but the maker hold a reference to the flight when they wait.
             loop {
                 let open = lock(&flights.open);

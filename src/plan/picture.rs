@@ -12,7 +12,11 @@ pub enum Picture {
     Pixels(Arc<Raster>),
     /// An encoded image exactly as the query asks for it, known to decode;
     /// its pixels are at hand too where somebody needed them.
-    Encoded { bytes: Arc<[u8]>, format: Format, pixels: Option<Arc<Raster>> },
+    Encoded {
+        bytes: Arc<[u8]>,
+        format: Format,
+        pixels: Option<Arc<Raster>>,
+    },
 }
 
 #[derive(Clone, Debug)]

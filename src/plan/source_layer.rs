@@ -71,7 +71,14 @@ impl WmsLayer {
             .collect()
     }
 
-    fn ask(&self, query: &MapQuery, extent: Extent, size: (u32, u32), srs: &Srs, turn: &Turn) -> Result<Answer, PlanError> {
+    fn ask(
+        &self,
+        query: &MapQuery,
+        extent: Extent,
+        size: (u32, u32),
+        srs: &Srs,
+        turn: &Turn,
+    ) -> Result<Answer, PlanError> {
         let request = MapRequest {
             extent,
             size,
@@ -359,16 +366,23 @@ fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits)
             Ok(Drawn { picture, cacheable, authorize_stale })
         }
         Answer::Image { bytes, .. } => {
-            let format = render::sniff(&bytes).ok_or_else(|| damaged("not an image that is read here".into()))?;
+            let format =
+                render::sniff(&bytes).ok_or_else(|| damaged("not an image that is read here".into()))?;
             let raster = render::decode(&bytes, limits).map_err(|e| damaged(e.to_string()))?;
             if (raster.width, raster.height) != size {
-                return Err(damaged(format!(
-                    "{}×{} pixels in place of {}×{}",
-                    raster.width, raster.height, size.0, size.1
-                )));
+                // MapProxy takes such an answer too. Cut or padded it keeps its
+                // place and scale, and whatever is stored has the right size.
+                crate::log::warn!(
+                    "{origin}: an image of {}×{} pixels in place of {}×{} is cut or padded",
+                    raster.width,
+                    raster.height,
+                    size.0,
+                    size.1
+                );
+                let fitted = Mosaic::single(Arc::new(raster)).crop(0, 0, size.0, size.1);
+                return Ok(Drawn::pixels(fitted));
             }
-            let picture =
-                Picture::Encoded { bytes: bytes.into(), format, pixels: Some(Arc::new(raster)) };
+            let picture = Picture::Encoded { bytes: bytes.into(), format, pixels: Some(Arc::new(raster)) };
             Ok(Drawn { picture, cacheable: true, authorize_stale: false })
         }
     }

@@ -321,13 +321,17 @@ fn axes_follow_the_version() {
 
 #[test]
 fn an_open_service_draws_in_every_known_system() {
-    for (any_srs, code, status) in
-        [(false, "EPSG:2056", 500), (true, "EPSG:2056", 200), (true, "epsg:27700", 200), (true, "EPSG:0", 500)]
-    {
+    for (any_srs, code, status) in [
+        (false, "EPSG:2056", 500),
+        (true, "EPSG:2056", 200),
+        (true, "epsg:27700", 200),
+        (true, "EPSG:0", 500),
+    ] {
         let fixture = fixture_with(FakeLayer::new(), |wms| wms.any_srs = any_srs);
         let target = map_with(&[("srs", Some(code)), ("bbox", Some("100000,100000,200000,200000"))]);
         assert_eq!(fixture.get(&target).status, status, "{any_srs} {code}");
-        let drawn = fixture.map.queries().iter().any(|query| Srs::parse(code).is_ok_and(|srs| query.srs == srs));
+        let drawn =
+            fixture.map.queries().iter().any(|query| Srs::parse(code).is_ok_and(|srs| query.srs == srs));
         assert_eq!(drawn, status == 200, "{code}");
     }
 }

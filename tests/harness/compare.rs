@@ -18,7 +18,12 @@ fn premultiplied(raster: &Raster) -> Vec<f32> {
         .chunks_exact(4)
         .flat_map(|p| {
             let alpha = f32::from(p[3]);
-            [f32::from(p[0]) * alpha / 255.0, f32::from(p[1]) * alpha / 255.0, f32::from(p[2]) * alpha / 255.0, alpha]
+            [
+                f32::from(p[0]) * alpha / 255.0,
+                f32::from(p[1]) * alpha / 255.0,
+                f32::from(p[2]) * alpha / 255.0,
+                alpha,
+            ]
         })
         .collect()
 }
@@ -98,8 +103,7 @@ impl Pair {
 pub fn best_shift(errors: &[f64]) -> (i32, i32) {
     let side = (2 * SHIFT_MAX + 1) as usize;
     let zero = errors[errors.len() / 2];
-    let (at, least) =
-        errors.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).expect("25 shifts");
+    let (at, least) = errors.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).expect("25 shifts");
     if zero <= least * 1.001 + 1.0 {
         return (0, 0);
     }
@@ -110,7 +114,8 @@ pub fn best_shift(errors: &[f64]) -> (i32, i32) {
 /// Two documents with equal lines are equal trees.
 pub fn tree_lines(xml: &str) -> Result<Vec<String>, String> {
     let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
-    let document = roxmltree::Document::parse_with_options(xml, options).map_err(|e| format!("{e}: {xml:.300}"))?;
+    let document =
+        roxmltree::Document::parse_with_options(xml, options).map_err(|e| format!("{e}: {xml:.300}"))?;
     let mut lines = Vec::new();
     walk(document.root_element(), "", &mut lines);
     Ok(lines)
@@ -124,7 +129,14 @@ fn walk(node: roxmltree::Node<'_, '_>, path: &str, lines: &mut Vec<String>) {
     let path = format!("{path}/{name}");
     let mut attributes: Vec<String> = node
         .attributes()
-        .map(|a| format!("{}{}={}", a.namespace().map(|n| format!("{{{n}}}")).unwrap_or_default(), a.name(), a.value()))
+        .map(|a| {
+            format!(
+                "{}{}={}",
+                a.namespace().map(|n| format!("{{{n}}}")).unwrap_or_default(),
+                a.name(),
+                a.value()
+            )
+        })
         .collect();
     attributes.sort();
     let text: String = node.children().filter(|c| c.is_text()).filter_map(|c| c.text()).collect::<String>();

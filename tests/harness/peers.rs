@@ -14,10 +14,8 @@ use super::{await_some, silent};
 
 /// A program or directory below what tests/install made.
 pub fn peer(name: &str) -> PathBuf {
-    let base = std::env::var_os("RHUMB_PEERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"),
-        PathBuf::from,
-    );
+    let base = std::env::var_os("RHUMB_PEERS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"), PathBuf::from);
     let path = base.join(name);
     assert!(path.exists(), "{} is missing: run tests/install", path.display());
     path
@@ -52,7 +50,8 @@ impl MapProxy {
     fn start_with(config: &Path, server: &str) -> MapProxy {
         let port = free_port();
         let server = Path::new(env!("CARGO_MANIFEST_DIR")).join(server);
-        let log = std::fs::File::create(config.with_extension(format!("{port}.log"))).expect("a log for MapProxy");
+        let log =
+            std::fs::File::create(config.with_extension(format!("{port}.log"))).expect("a log for MapProxy");
         let mut child = Command::new(peer("venv/bin/python"))
             .arg(server)
             .arg(config)

@@ -168,7 +168,8 @@ fn answer(writer: &mut TcpStream, target: &str, answer: Answer) -> bool {
     };
     let mut send = |status: u16, kind: &str, body: &[u8], cut: usize| {
         let head = reply(status, kind, body.len());
-        let sent = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body[..body.len() - cut]));
+        let sent =
+            writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body[..body.len() - cut]));
         sent.is_ok() && cut == 0
     };
     match answer {

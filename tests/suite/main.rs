@@ -4,9 +4,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod http_abuse;
 #[cfg(feature = "peers")]
 mod fixtures;
+mod http_abuse;
 #[cfg(feature = "peers")]
 mod parity;
 #[cfg(feature = "peers")]

@@ -160,7 +160,17 @@ fn tile_request(service: &str, random: &mut Random) -> Request {
 
 fn map_request(random: &mut Random) -> Request {
     let &(srs, [west, south, east, north]) = random.pick(SYSTEMS);
-    let layers = *random.pick(&["png", "jpeg", "clear", "direct", "clipped", "utm", "jpeg,clear", "png,clipped", "direct,clear"]);
+    let layers = *random.pick(&[
+        "png",
+        "jpeg",
+        "clear",
+        "direct",
+        "clipped",
+        "utm",
+        "jpeg,clear",
+        "png,clipped",
+        "direct,clear",
+    ]);
     let (width, height) = (random.between(120, 640), random.between(120, 640));
     let span_x = (east - west) * (0.08 + 0.5 * random.unit());
     let span_y = span_x * height as f64 / width as f64;
@@ -192,12 +202,21 @@ struct Class {
 }
 
 /// Compares two replies; what differs in a sentence.
-fn compare(request: &Request, ours: &Reply, theirs: &Reply, classes: &Mutex<BTreeMap<String, Class>>) -> Option<String> {
+fn compare(
+    request: &Request,
+    ours: &Reply,
+    theirs: &Reply,
+    classes: &Mutex<BTreeMap<String, Class>>,
+) -> Option<String> {
     let plain = |r: &Reply| r.content_type().split(';').next().unwrap_or("").trim().to_owned();
     if ours.status != theirs.status || plain(ours) != plain(theirs) {
         return Some(format!(
             "{} {} in place of {} {}: {:.300}",
-            ours.status, plain(ours), theirs.status, plain(theirs), ours.text()
+            ours.status,
+            plain(ours),
+            theirs.status,
+            plain(theirs),
+            ours.text()
         ));
     }
     if !plain(theirs).starts_with("image/") {
@@ -269,7 +288,11 @@ fn three_hundred_requests_agree() {
         class.psnr_db.sort_by(f64::total_cmp);
         let median = class.psnr_db[class.psnr_db.len() / 2];
         let shift = best_shift(&class.shift_errors);
-        eprintln!("{name}: {} images, least {:.1} dB, median {median:.1} dB, shift {shift:?}", class.psnr_db.len(), class.psnr_db[0]);
+        eprintln!(
+            "{name}: {} images, least {:.1} dB, median {median:.1} dB, shift {shift:?}",
+            class.psnr_db.len(),
+            class.psnr_db[0]
+        );
         if median < PSNR_MEDIAN_MIN_DB {
             faults.push(format!("class {name}: median {median:.1} dB"));
         }
@@ -301,7 +324,13 @@ fn capabilities_are_the_same_trees() {
     ] {
         let (ours, theirs) = (both.daemon.get(target), both.mapproxy.get(target));
         if (ours.status, ours.content_type()) != (theirs.status, theirs.content_type()) {
-            faults.push(format!("{target}: {} {} in place of {} {}", ours.status, ours.content_type(), theirs.status, theirs.content_type()));
+            faults.push(format!(
+                "{target}: {} {} in place of {} {}",
+                ours.status,
+                ours.content_type(),
+                theirs.status,
+                theirs.content_type()
+            ));
             continue;
         }
         // Both were asked as maps.test, so the addresses in the documents are the same.

@@ -52,10 +52,11 @@ pub(super) fn encode(raster: &Raster, options: &ImageOptions) -> Result<Vec<u8>,
     if options.mode == Some(ColorMode::I) {
         return with_writer(|writer| writer.write_grey(&raster));
     }
-    if !plain && let Some(color) = only_color(&raster) {
+    let palette = !plain && (options.colors > 0 || options.mode == Some(ColorMode::P));
+    if palette && let Some(color) = only_color(&raster) {
         return with_writer(|writer| writer.write_single(color, raster.width, raster.height));
     }
-    if !plain && (options.colors > 0 || options.mode == Some(ColorMode::P)) {
+    if palette {
         let colors = if options.colors == 0 { 256 } else { options.colors };
         let image = quant::quantize(&raster, colors, options.quantizer);
         if options.mode.is_none() && is_grey_ramp(&image) && choose_filter(&raster) != Filter::None {
