@@ -2,15 +2,22 @@
 
 use std::collections::HashSet;
 
-/// Inodes of the server's ends of established connections to a local port.
-fn established(port: u16) -> HashSet<u64> {
+use super::await_some;
+use super::client::Client;
+
+/// Inodes of the server's ends of established connections to a local port;
+/// those of one client, or of all.
+fn established(port: u16, client_port: Option<u16>) -> HashSet<u64> {
     let text = std::fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
     let local_port = format!(":{port:04X}");
+    let remote_port = client_port.map(|port| format!(":{port:04X}")).unwrap_or_default();
     text.lines()
         .skip(1)
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let is_ours = fields.get(1)?.ends_with(&local_port) && *fields.get(3)? == "01";
+            let is_ours = fields.get(1)?.ends_with(&local_port)
+                && fields.get(2)?.ends_with(&remote_port)
+                && *fields.get(3)? == "01";
             if is_ours { fields.get(9)?.parse().ok() } else { None }
         })
         .collect()
@@ -29,7 +36,7 @@ fn socket_inodes(pid: u32) -> HashSet<u64> {
 
 /// Established connections to `port` that each of these processes holds.
 pub fn connections(port: u16, pids: &[u32]) -> Vec<usize> {
-    let all = established(port);
+    let all = established(port, None);
     pids.iter().map(|pid| socket_inodes(*pid).intersection(&all).count()).collect()
 }
 
@@ -41,7 +48,12 @@ pub fn processor_ticks(pid: u32) -> u64 {
     rest.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
-/// Whether anybody listens on a port of 127.0.0.1.
-pub fn is_listened_on(address: std::net::SocketAddr) -> bool {
-    std::net::TcpStream::connect(address).is_ok()
+/// The process that has taken a client's connection, once one has.
+pub fn await_holder(client: &Client, pids: &[u32]) -> u32 {
+    let server = client.stream().peer_addr().expect("connected").port();
+    let own = client.stream().local_addr().expect("connected").port();
+    await_some("a worker to take the connection", || {
+        let inodes = established(server, Some(own));
+        pids.iter().copied().find(|pid| !socket_inodes(*pid).is_disjoint(&inodes))
+    })
 }

@@ -11,4 +11,5 @@ mod http_abuse;
 mod parity;
 #[cfg(feature = "peers")]
 mod shared_cache;
+mod reload;
 mod smoke;
