@@ -65,7 +65,7 @@ fn wms_parts<'a>(
     any_srs: bool,
     builder: &mut Builder<'a>,
 ) -> Option<WmsParts> {
-    let root = wms_layer(conf, conf.root_layer.as_ref()?, wms, builder)?;
+    let root = wms_layer(conf.root_layer.as_ref()?, wms, builder)?;
     Some(WmsParts {
         root,
         metadata: documents::service(&wms.md),
@@ -99,14 +99,9 @@ fn version(version: SourceVersion) -> WmsVersion {
 }
 
 /// One node of the tree; `None` for a node with nothing to draw below it.
-fn wms_layer(
-    conf: &Conf,
-    layer: &LayerConf,
-    wms: &conf::WmsService,
-    builder: &mut Builder<'_>,
-) -> Option<WmsLayer> {
+fn wms_layer(layer: &LayerConf, wms: &conf::WmsService, builder: &mut Builder<'_>) -> Option<WmsLayer> {
     let children: Vec<WmsLayer> =
-        layer.layers.iter().filter_map(|child| wms_layer(conf, child, wms, builder)).collect();
+        layer.layers.iter().filter_map(|child| wms_layer(child, wms, builder)).collect();
     let maps: Option<Vec<_>> =
         layer.has_map.then(|| layer.sources.iter().filter_map(|s| builder.layer(s)).collect());
     if children.is_empty() && maps.is_none() {

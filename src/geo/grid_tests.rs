@@ -190,7 +190,7 @@ fn rounding_is_decimal_and_to_even() {
     assert_eq!(round_decimals(0.0003662109375, 12), 0.000366210938);
     assert_eq!(round_decimals(-1.23456789012345, 12), -1.234567890123);
     assert_eq!(round_decimals(1e300, 12), 1e300);
-    assert_eq!(round_decimals(0.70312500000000011, 5), 0.70313);
+    assert_eq!(round_decimals(0.703_125_000_000_000_1, 5), 0.70313);
     assert!(round_decimals(f64::NAN, 12).is_nan());
 }
 

@@ -48,6 +48,9 @@ pub struct TileCache {
     pub(super) flights: Flights<FlightKey, Arc<Made>>,
 }
 
+/// A tile's pixels, `None` where there is nothing, and whether they may be kept.
+pub(super) type Loaded = (Option<Arc<Raster>>, bool);
+
 /// A stored tile that passed its checks.
 pub(super) enum Found {
     Missing,
@@ -151,8 +154,8 @@ impl TileCache {
         tiles: &[Option<TileCoord>],
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
-    ) -> Result<Vec<(Option<Arc<Raster>>, bool)>, PlanError> {
-        let mut rasters: Vec<(Option<Arc<Raster>>, bool)> = vec![(None, true); tiles.len()];
+    ) -> Result<Vec<Loaded>, PlanError> {
+        let mut rasters: Vec<Loaded> = vec![(None, true); tiles.len()];
         let mut wanted = Vec::new();
         for (at, coord) in tiles.iter().enumerate() {
             let Some(coord) = *coord else { continue };

@@ -90,7 +90,7 @@ impl TileProvider for FakeTiles {
     }
     fn tile_file(&self, tile: &TileAddress) -> Option<TileFile> {
         let path = address_text(tile).into();
-        self.has_files.then(|| TileFile { path, format: self.format, fresh_after: None })
+        self.has_files.then_some(TileFile { path, format: self.format, fresh_after: None })
     }
     fn tile(&self, tile: &TileAddress, _turn: &Turn) -> Result<Tile, PlanError> {
         Ok(Tile {
@@ -347,7 +347,8 @@ fn groups_draw_their_children_and_each_layer_once() {
 
 #[test]
 fn wrong_parameters_are_told_with_the_code_of_the_version() {
-    let cases: &[(&[(&str, Option<&str>)], &str)] = &[
+    type Headers<'a> = &'a [(&'a str, Option<&'a str>)];
+    let cases: &[(Headers<'_>, &str)] = &[
         (&[("styles", None)], "missing parameters"),
         (&[("bbox", Some("5,45,15"))], "invalid bbox"),
         (&[("bbox", Some("5,45,15,55,1"))], "invalid bbox"),

@@ -154,7 +154,7 @@ fn e3_who_does_not_read_is_reset() {
     let requests = format!("GET {capabilities} HTTP/1.1\r\n{HOST}\r\n").repeat(200);
     let greedy: Vec<Client> = (0..8)
         .map(|_| {
-            let mut client = daemon.client();
+            let client = daemon.client();
             socket2::SockRef::from(client.stream()).set_recv_buffer_size(4_096).expect("a small window");
             client.stream().set_nonblocking(true).expect("non-blocking");
             // Until nothing more fits anywhere: neither requests into the

@@ -2,6 +2,7 @@
 //! the real daemon in a directory of its own.
 
 #[path = "../harness/mod.rs"]
+#[allow(dead_code)] // a set of tools: features decide which of them a build uses
 mod harness;
 
 #[cfg(feature = "peers")]

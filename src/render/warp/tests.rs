@@ -206,7 +206,8 @@ fn mesh_error_px(size: (u32, u32), side: (u32, u32), exact: &dyn Fn(&mut [[f64; 
 
 #[test]
 fn the_mesh_bears_folds_and_holes() {
-    let holes: [&dyn Fn(&mut [[f64; 2]]); 4] = [
+    type Hole<'a> = &'a dyn Fn(&mut [[f64; 2]]);
+    let holes: [Hole<'_>; 4] = [
         &|points| points.iter_mut().for_each(|p| p[0] = if p[0] > 77.3 { f64::INFINITY } else { p[0] }),
         &|points| points.iter_mut().for_each(|p| p[1] = (p[1] / 40.0).tan() * 30.0),
         &|points| points.iter_mut().for_each(|p| p[0] = (p[0] * 3.0) % 200.0),
