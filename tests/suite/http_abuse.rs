@@ -159,10 +159,10 @@ fn e3_who_does_not_read_is_reset() {
             client.stream().set_nonblocking(true).expect("non-blocking");
             // Until nothing more fits anywhere: neither requests into the
             // server nor answers out of it.
-            let mut stalled = 0;
+            let (mut stalled, mut sent) = (0, 0);
             while stalled < 50 {
-                match (&mut client.stream()).write(requests.as_bytes()) {
-                    Ok(_) => stalled = 0,
+                match client.stream().write(&requests.as_bytes()[sent..]) {
+                    Ok(n) => (stalled, sent) = (0, (sent + n) % requests.len()),
                     Err(_) => {
                         stalled += 1;
                         // Gives the server its core.
