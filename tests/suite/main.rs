@@ -8,9 +8,11 @@ mod harness;
 #[cfg(feature = "peers")]
 mod fixtures;
 mod http_abuse;
+#[cfg(feature = "long")]
+mod long;
 #[cfg(feature = "peers")]
 mod parity;
+mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;
-mod reload;
 mod smoke;
