@@ -4,21 +4,25 @@
 //! it made; across processes, and against a MapProxy beside us, the lock file
 //! decides, and after waiting for it the store is looked at again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::SystemTime;
 
 use super::tile_cache::{Found, address, cache_error, from_store};
 use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
 use crate::cache::lock::{Locked, TileLock};
-use crate::cache::{Dimensions, TileAddress};
+use crate::cache::{CacheError, Dimensions, TileAddress};
 use crate::geo::{Extent, MetaTile, TileCoord};
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
 
-/// What one flight makes: a meta tile by its main tile and its extent in
-/// tiles, for one set of dimension values.
+/// What one flight makes: a block by its first tile and its extent in tiles
+/// (of two minimal blocks in one meta tile the main tile is the same), for one
+/// set of dimension values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlightKey {
-    main: TileCoord,
+    first: TileCoord,
     columns: u32,
     rows: u32,
     dimensions: Option<Arc<Dimensions>>,
@@ -27,17 +31,24 @@ pub(super) struct FlightKey {
 /// The tiles that one flight made; a tile where the sources had nothing is absent.
 #[derive(Debug, Default)]
 pub(super) struct Made {
-    tiles: Vec<(TileCoord, Tile)>,
+    pub(super) tiles: Vec<(TileCoord, Tile)>,
+    /// Where the sources failed and not every tile had an old one to show: the
+    /// failure, and the tiles that it is for.
+    pub(super) failed: Option<(PlanError, Vec<TileCoord>)>,
 }
 
 impl Made {
-    pub(super) fn tile(&self, coord: TileCoord) -> Option<&Tile> {
-        self.tiles.iter().find(|(at, _)| *at == coord).map(|(_, tile)| tile)
+    fn of(tiles: Vec<(TileCoord, Tile)>) -> Made {
+        Made { tiles, failed: None }
     }
 }
 
-/// Runs `work` for each item, at most `limit` side by side, in order of items.
-/// The caller's permit to compute is given up meanwhile; each thread takes its own.
+/// Runs `work` for each item, at most `limit` side by side, in order of items;
+/// after a failure no further item is begun. The caller's permit to compute is
+/// given up meanwhile; each thread takes its own.
+///
+/// # Errors
+/// The failure of the first item that failed.
 pub(super) fn side_by_side<I: Sync, T: Send>(
     items: &[I],
     limit: usize,
@@ -47,28 +58,29 @@ pub(super) fn side_by_side<I: Sync, T: Send>(
     if limit <= 1 || items.len() <= 1 {
         return items.iter().map(|item| work(item, turn)).collect();
     }
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let run = |turn: &Turn| {
+    let next = AtomicUsize::new(0);
+    let has_failed = AtomicBool::new(false);
+    let run = || {
+        let own = turn.another();
         let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let Some(item) = items.get(at) else { return done };
-            done.push((at, work(item, turn)));
+        while !has_failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { break };
+            let result = work(item, &own);
+            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            done.push((at, result));
         }
+        done
     };
     let mut results = turn.wait(|| {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..limit.min(items.len()))
-                .map(|_| {
-                    scope.spawn(|| {
-                        let own = turn.another();
-                        run(&own)
-                    })
-                })
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..limit.min(items.len()))
+                // A thread that the system refuses leaves its share to the others.
+                .map_while(|_| thread::Builder::new().spawn_scoped(scope, run).ok())
                 .collect();
-            let mut all = Vec::with_capacity(items.len());
-            for thread in threads {
-                match thread.join() {
+            let mut all = run();
+            for other in others {
+                match other.join() {
                     Ok(done) => all.extend(done),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
@@ -96,15 +108,17 @@ impl TileCache {
         };
         if self.options.minimize_meta_requests && coords.len() > 1 && !self.options.bulk_meta {
             let block = meta.minimal_meta_tile(coords);
-            return Ok(vec![self.share_meta(&block, dimensions, turn)?]);
-        }
-        let mut blocks: Vec<MetaTile> = Vec::new();
-        for &coord in coords {
-            let main = meta.main_tile(coord);
-            if !blocks.iter().any(|b| b.main == main) {
-                blocks.push(meta.meta_tile(coord));
+            // A picture that could not be decoded is not asked for.
+            if self.options.decode_limits.pixels_bytes(block.size.0, block.size.1).is_ok() {
+                return Ok(vec![self.share_meta(&block, dimensions, turn)?]);
             }
         }
+        let mut mains = HashSet::new();
+        let blocks: Vec<MetaTile> = coords
+            .iter()
+            .filter(|coord| mains.insert(meta.main_tile(**coord)))
+            .map(|coord| meta.meta_tile(*coord))
+            .collect();
         let limit = if self.options.bulk_meta { 1 } else { limit };
         side_by_side(&blocks, limit, turn, |block, turn| self.share_meta(block, dimensions, turn))
     }
@@ -115,7 +129,7 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Arc<Made>, PlanError> {
-        let key = FlightKey { main: coord, columns: 1, rows: 1, dimensions: dimensions.cloned() };
+        let key = FlightKey { first: coord, columns: 1, rows: 1, dimensions: dimensions.cloned() };
         self.flights.share(&key, self.options.lock_timeout, turn, || {
             self.make_single(coord, dimensions, turn).map(Arc::new)
         })
@@ -128,7 +142,7 @@ impl TileCache {
         turn: &Turn,
     ) -> Result<Arc<Made>, PlanError> {
         let key = FlightKey {
-            main: block.main,
+            first: block.tiles.first().map_or(block.main, |(coord, _)| *coord),
             columns: block.columns,
             rows: block.rows,
             dimensions: dimensions.cloned(),
@@ -139,15 +153,21 @@ impl TileCache {
     }
 
     /// Waits for the lock file; `None` where nothing is stored and so nothing
-    /// can be found after waiting.
+    /// can be found after waiting, and where the file cannot be made: locks
+    /// save work, a full or read-only disk must not cost the answer.
     fn lock(&self, main: TileCoord, turn: &Turn) -> Result<Option<TileLock>, PlanError> {
         let store = &self.options.store;
         if !store.keeps() {
             return Ok(None);
         }
         let locked = turn.wait(|| store.lock(main, self.options.lock_timeout));
-        match locked.map_err(cache_error)? {
-            Locked::AtOnce(lock) | Locked::AfterWait(lock) => Ok(Some(lock)),
+        match locked {
+            Ok(Locked::AtOnce(lock) | Locked::AfterWait(lock)) => Ok(Some(lock)),
+            Err(error @ CacheError::Io { .. }) => {
+                crate::log::error!("{}: made without a lock: {error}", self.name());
+                Ok(None)
+            }
+            Err(error) => Err(cache_error(error)),
         }
     }
 
@@ -161,7 +181,7 @@ impl TileCache {
         let lock = self.lock(coord, turn)?;
         let stale = match self.find(&tile)? {
             Found::Fresh(stored, format) => {
-                return Ok(Made { tiles: vec![(coord, from_store(stored, format))] });
+                return Ok(Made::of(vec![(coord, from_store(stored, format))]));
             }
             Found::Stale(stored, format) => Some(from_store(stored, format)),
             Found::Missing => None,
@@ -172,14 +192,14 @@ impl TileCache {
             Ok(drawn) => drawn,
             // A failing source does not take away the tile that was there.
             Err(error) => match stale {
-                Some(stale) if matches!(error, PlanError::Source(_) | PlanError::Image { .. }) => {
-                    return Ok(Made { tiles: vec![(coord, stale)] });
+                Some(stale) if is_source_failure(&error) => {
+                    return Ok(Made::of(vec![(coord, stale)]));
                 }
                 _ => return Err(error),
             },
         };
         if let Some(stale) = stale.filter(|_| drawn.authorize_stale) {
-            return Ok(Made { tiles: vec![(coord, stale)] });
+            return Ok(Made::of(vec![(coord, stale)]));
         }
         if drawn.is_blank() {
             return Ok(Made::default());
@@ -189,14 +209,14 @@ impl TileCache {
             self.keep(&tile, &made.0, made.1);
         }
         drop(lock);
-        Ok(Made { tiles: vec![(coord, made.0)] })
+        Ok(Made::of(vec![(coord, made.0)]))
     }
 
     /// A drawn tile in the cache's format: as it came where it fits, else encoded.
     fn finish_single(&self, coord: TileCoord, drawn: &Drawn) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
         let image = &self.options.image;
-        if let Picture::Encoded { bytes, format, .. } = &drawn.picture
-            && fits(*format, image.format)
+        if let Picture::Encoded { bytes, format, pixels } = &drawn.picture
+            && fits(*format, pixels.as_deref(), image.format)
             && self.options.watermark.is_none()
         {
             let color = match (self.options.tells_single_color, drawn.raster(&self.options.decode_limits)?) {
@@ -226,10 +246,8 @@ impl TileCache {
         };
         let made = match result {
             Ok(made) => made,
-            Err(error) => match self.stale_of(block, dimensions)? {
-                Some(stale) if matches!(error, PlanError::Source(_) | PlanError::Image { .. }) => stale,
-                _ => return Err(error),
-            },
+            Err(error) if is_source_failure(&error) => self.stale_or(error, block, dimensions)?,
+            Err(error) => return Err(error),
         };
         drop(lock);
         Ok(made)
@@ -253,24 +271,41 @@ impl TileCache {
                 _ => return Ok(None),
             }
         }
-        Ok(Some(Made { tiles }))
+        Ok(Some(Made::of(tiles)))
     }
 
-    /// What the store still holds of the block, however old; `None`: nothing.
-    fn stale_of(
+    /// What the store still holds of the block, however old, in place of a
+    /// failure; the failure is that of the other tiles.
+    ///
+    /// # Errors
+    /// The failure, where nothing is held.
+    fn stale_or(
         &self,
+        error: PlanError,
         block: &MetaTile,
         dimensions: Option<&Arc<Dimensions>>,
-    ) -> Result<Option<Made>, PlanError> {
+    ) -> Result<Made, PlanError> {
         let mut tiles = Vec::new();
-        for (coord, _) in &block.tiles {
-            if let Found::Stale(stored, format) | Found::Fresh(stored, format) =
-                self.find(&address(*coord, dimensions))?
-            {
-                tiles.push((*coord, from_store(stored, format)));
+        let mut without = Vec::new();
+        for &(coord, _) in &block.tiles {
+            match self.held(coord, dimensions)? {
+                Some(tile) => tiles.push((coord, tile)),
+                None => without.push(coord),
             }
         }
-        Ok((!tiles.is_empty()).then_some(Made { tiles }))
+        if tiles.is_empty() {
+            return Err(error);
+        }
+        let failed = (!without.is_empty()).then_some((error, without));
+        Ok(Made { tiles, failed })
+    }
+
+    /// The stored tile, however old.
+    fn held(&self, coord: TileCoord, dimensions: Option<&Arc<Dimensions>>) -> Result<Option<Tile>, PlanError> {
+        Ok(match self.find(&address(coord, dimensions))? {
+            Found::Stale(stored, format) | Found::Fresh(stored, format) => Some(from_store(stored, format)),
+            Found::Missing => None,
+        })
     }
 
     /// One map for the whole block, split into tiles.
@@ -282,16 +317,17 @@ impl TileCache {
     ) -> Result<Made, PlanError> {
         let query = self.source_query(block.extent, block.size, values_of(dimensions));
         let drawn = self.ask_sources(&query, turn)?;
-        if drawn.authorize_stale
-            && let Some(stale) = self.stale_of(block, dimensions)?
-        {
-            return Ok(stale);
-        }
         let Some(raster) = drawn.raster(&self.options.decode_limits)? else { return Ok(Made::default()) };
         let mosaic = Mosaic::single(raster);
         let (width, height) = self.options.grid.tile_size;
         let mut tiles = Vec::with_capacity(block.tiles.len());
         for &(coord, (x, y)) in &block.tiles {
+            if drawn.authorize_stale
+                && let Some(stale) = self.held(coord, dimensions)?
+            {
+                tiles.push((coord, stale));
+                continue;
+            }
             let piece = mosaic.crop(i64::from(x), i64::from(y), width, height);
             let (tile, color) = self.encode_tile(coord, piece, drawn.cacheable)?;
             if drawn.cacheable {
@@ -299,10 +335,11 @@ impl TileCache {
             }
             tiles.push((coord, tile));
         }
-        Ok(Made { tiles })
+        Ok(Made::of(tiles))
     }
 
-    /// The block's tiles fetched one by one, some side by side.
+    /// The block's tiles fetched one by one, some side by side; those that are
+    /// there and fresh are not asked for again.
     fn fetch_bulk(
         &self,
         block: &MetaTile,
@@ -312,16 +349,23 @@ impl TileCache {
         let grid = &self.options.grid;
         let limit = self.options.concurrent_creators;
         let tiles = side_by_side(&block.tiles, limit, turn, |(coord, _), turn| {
+            let found = self.find(&address(*coord, dimensions))?;
+            if let Found::Fresh(stored, format) = found {
+                return Ok(Some((*coord, (from_store(stored, format), None))));
+            }
             let query = self.source_query(grid.tile_extent(*coord), grid.tile_size, values_of(dimensions));
             let drawn = self.ask_sources(&query, turn)?;
-            if drawn.is_blank() {
-                return Ok(None);
+            match found {
+                Found::Stale(stored, format) if drawn.authorize_stale => {
+                    Ok(Some((*coord, (from_store(stored, format), None))))
+                }
+                _ if drawn.is_blank() => Ok(None),
+                _ => Ok(Some((*coord, self.finish_single(*coord, &drawn)?))),
             }
-            Ok(Some((*coord, self.finish_single(*coord, &drawn)?)))
         })?;
         let mut made = Made::default();
         for (coord, (tile, color)) in tiles.into_iter().flatten() {
-            if tile.cacheable {
+            if tile.cacheable && !tile.from_store {
                 self.keep(&address(coord, dimensions), &tile, color);
             }
             made.tiles.push((coord, tile));
@@ -339,6 +383,9 @@ impl TileCache {
             }
         }
         let drawn = side_by_side(sources, sources.len(), turn, |source, turn| source.draw(query, turn))?;
+        if let Some(lone) = self.lone(&drawn) {
+            return Ok(lone.clone());
+        }
         let canvas = if self.options.image.transparent.unwrap_or(false) {
             [255, 255, 255, 0]
         } else {
@@ -353,6 +400,16 @@ impl TileCache {
         }
         let authorize_stale = drawn.iter().any(|d| d.authorize_stale);
         Ok(Drawn { cacheable, authorize_stale, ..Drawn::pixels(result) })
+    }
+
+    /// The only picture of all sources where it needs no ground and no clipping:
+    /// it is kept as it came (as in MapProxy without its source's opacity).
+    fn lone<'a>(&self, drawn: &'a [Drawn]) -> Option<&'a Drawn> {
+        let mut pictures = self.options.sources.iter().zip(drawn).filter(|(_, drawn)| !drawn.is_blank());
+        let (source, only) = pictures.next()?;
+        let fits = (!source.is_transparent() || self.options.image.transparent == Some(true))
+            && source.coverage().is_none_or(|coverage| !coverage.clip);
+        (fits && pictures.next().is_none()).then_some(only)
     }
 
     /// Watermarked and encoded in the cache's format; with its one colour
@@ -392,9 +449,20 @@ impl TileCache {
     }
 }
 
-/// Whether an image of `has` may be kept as it is where `wanted` is configured.
-fn fits(has: Format, wanted: Format) -> bool {
-    has == wanted || wanted == Format::Mixed && matches!(has, Format::Png | Format::Jpeg)
+/// Whether an image of `has` may be kept as it is where `wanted` is configured;
+/// of a mixed cache's images those without transparency are JPEG.
+fn fits(has: Format, pixels: Option<&Raster>, wanted: Format) -> bool {
+    match (wanted, has) {
+        (Format::Mixed, Format::Jpeg) => true,
+        // Without pixels it is a tile that another mixed cache has chosen.
+        (Format::Mixed, Format::Png) => pixels.is_none_or(Raster::has_alpha),
+        _ => has == wanted,
+    }
+}
+
+/// Whether a tile that was there may stand in for what failed.
+fn is_source_failure(error: &PlanError) -> bool {
+    matches!(error, PlanError::Source(_) | PlanError::Image { .. })
 }
 
 fn made_tile(bytes: Arc<[u8]>, format: Format, cacheable: bool) -> Tile {

@@ -36,6 +36,13 @@ pub fn is_stale(modified: SystemTime, stale_until: SystemTime) -> bool {
     seconds(modified) <= seconds(stale_until)
 }
 
+/// The first moment at which a stored tile is not stale any more: the same rule
+/// for who can only compare moments.
+pub fn fresh_from(stale_until: SystemTime) -> SystemTime {
+    let second = stale_until.duration_since(UNIX_EPOCH).map_or(0, |after| after.as_secs());
+    UNIX_EPOCH.checked_add(Duration::from_secs(second.saturating_add(1))).unwrap_or(stale_until)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +53,17 @@ mod tests {
         assert!(is_stale(at(5_900), at(5_100)));
         assert!(!is_stale(at(6_000), at(5_900)));
         assert!(is_stale(UNIX_EPOCH, at(1)));
+    }
+
+    #[test]
+    fn moments_and_seconds_say_the_same() {
+        let at = |ms| UNIX_EPOCH + Duration::from_millis(ms);
+        for until in [0, 1, 999, 1_000, 5_100, 5_999, 6_000] {
+            for modified in (0..8_000).step_by(100).chain([999, 1_001, 5_999, 6_001]) {
+                let is_fresh = at(modified) >= fresh_from(at(until));
+                assert_eq!(is_fresh, !is_stale(at(modified), at(until)), "{modified} {until}");
+            }
+        }
     }
 
     #[test]

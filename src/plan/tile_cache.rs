@@ -3,15 +3,17 @@
 //! Making missing tiles is told in `create.rs`; drawing maps from tiles in
 //! `cache_layer.rs`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::create::{FlightKey, Made};
 use super::flight::Flights;
-use super::fresh::{FreshRule, is_stale};
-use super::{MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
+use super::fresh::{FreshRule, fresh_from, is_stale};
+use super::{EmptyLayer, MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
 use crate::cache::{CacheError, Dimensions, StoredTile, TileAddress, TileIdentity, TileStore};
 use crate::geo::{Coverage, MetaGrid, TileCoord, TileGrid};
+use crate::render::decode::DecodeError;
 use crate::render::{self, DecodeLimits, Format, ImageOptions, Raster};
 
 /// What a tile cache is made of.
@@ -46,6 +48,9 @@ pub struct TileCacheOptions {
 pub struct TileCache {
     pub(super) options: TileCacheOptions,
     pub(super) flights: Flights<FlightKey, Arc<Made>>,
+    /// Nothing is ever made: no sources, or none that are asked while serving.
+    /// What is stored is served, however old.
+    is_read_only: bool,
 }
 
 /// A tile's pixels, `None` where there is nothing, and whether they may be kept.
@@ -60,7 +65,8 @@ pub(super) enum Found {
 
 impl TileCache {
     pub fn new(options: TileCacheOptions) -> TileCache {
-        TileCache { options, flights: Flights::default() }
+        let is_read_only = options.sources.iter().all(|source| source.as_any().is::<EmptyLayer>());
+        TileCache { options, flights: Flights::default(), is_read_only }
     }
 
     pub fn name(&self) -> &str {
@@ -92,7 +98,7 @@ impl TileCache {
             return None;
         }
         let path = self.options.store.path_of(tile)?;
-        Some(TileFile { path, format: self.format(), fresh_after: self.stale_until() })
+        Some(TileFile { path, format: self.format(), fresh_after: self.stale_until().map(fresh_from) })
     }
 
     /// The tile from the store, or made. `tile` in the grid's own counting. A
@@ -123,19 +129,17 @@ impl TileCache {
             }
             match self.find(&address(coord, dimensions))? {
                 Found::Fresh(stored, format) => found[at] = Some(from_store(stored, format)),
-                Found::Stale(stored, format) if self.options.sources.is_empty() => {
+                Found::Stale(stored, format) => {
                     found[at] = Some(from_store(stored, format));
+                    missing.push((at, coord));
                 }
-                Found::Missing if self.options.sources.is_empty() => {}
-                _ => missing.push((at, coord)),
+                Found::Missing => missing.push((at, coord)),
             }
         }
-        if !missing.is_empty() {
+        if !missing.is_empty() && !self.is_read_only {
             let coords: Vec<TileCoord> = missing.iter().map(|(_, coord)| *coord).collect();
             let made = self.create(&coords, dimensions, turn)?;
-            for (at, coord) in missing {
-                found[at] = made.iter().find_map(|m| m.tile(coord)).cloned();
-            }
+            take_made(&made, &missing, &mut found)?;
         }
         if let Some(coverage) = self.options.coverage.as_ref().filter(|c| c.clip) {
             for (at, &coord) in tiles.iter().enumerate() {
@@ -225,32 +229,49 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Option<Arc<Raster>>, PlanError> {
-        let wanted = self.options.grid.tile_size;
-        let problem = match render::decode(&tile.bytes, &self.options.decode_limits) {
-            Ok(raster) if (raster.width, raster.height) == wanted => {
-                let raster = Arc::new(raster);
+        let (problem, is_removable) = match self.decode(&tile.bytes) {
+            Ok(raster) => {
                 if let Some(identity) = tile.identity {
                     self.options.memory.put_decoded(identity, Arc::clone(&raster));
                 }
                 return Ok(Some(raster));
             }
-            Ok(raster) => format!("{}×{} pixels in place of {wanted:?}", raster.width, raster.height),
-            Err(error) => error.to_string(),
+            Err(problem) => problem,
         };
-        let address = address(coord, dimensions);
-        crate::log::warn!("{}: tile {coord:?} is of no use and made anew: {problem}", self.name());
-        if !tile.from_store || self.options.sources.is_empty() {
+        if !tile.from_store || self.is_read_only || !is_removable {
+            crate::log::warn!("{}: tile {coord:?} is left out: {problem}", self.name());
             return Ok(None);
         }
+        crate::log::warn!("{}: tile {coord:?} is removed and made anew: {problem}", self.name());
+        let address = address(coord, dimensions);
         if let Err(error) = self.options.store.remove(&address) {
             crate::log::error!("{}: a damaged tile stays: {error}", self.name());
             return Ok(None);
         }
-        let made = self.create(&[coord], dimensions, turn)?;
-        let Some(again) = made.iter().find_map(|m| m.tile(coord)) else { return Ok(None) };
-        render::decode(&again.bytes, &self.options.decode_limits)
-            .map(|raster| Some(Arc::new(raster)))
-            .map_err(|error| PlanError::Image { origin: self.name().into(), reason: error.to_string() })
+        if let Some(path) = self.options.store.path_of(&address) {
+            self.options.memory.forget(&path);
+        }
+        match self.tiles(&[coord], dimensions, turn)?.pop().flatten() {
+            Some(again) => self.decode(&again.bytes).map(Some).map_err(|(reason, _)| PlanError::Image {
+                origin: self.name().into(),
+                reason,
+            }),
+            None => Ok(None),
+        }
+    }
+
+    /// The pixels of a tile of this grid, or why it is of no use and whether
+    /// that speaks for removing it.
+    fn decode(&self, bytes: &[u8]) -> Result<Arc<Raster>, (String, bool)> {
+        let (width, height) = self.options.grid.tile_size;
+        match render::decode(bytes, &self.options.decode_limits) {
+            Ok(raster) if (raster.width, raster.height) == (width, height) => Ok(Arc::new(raster)),
+            Ok(raster) => {
+                Err((format!("{}×{} pixels in place of {width}×{height}", raster.width, raster.height), true))
+            }
+            Err(error @ DecodeError::TooLarge { .. }) => Err((error.to_string(), false)),
+            Err(error) => Err((error.to_string(), true)),
+        }
     }
 
     /// Looks the tile up; a damaged one counts as missing.
@@ -351,6 +372,26 @@ impl TileCache {
             mime: self.options.request_mime.clone(),
         }
     }
+}
+
+/// Puts made tiles in their places. Where the sources had nothing, an old tile
+/// stays that was found there, as in MapProxy.
+fn take_made(
+    made: &[Arc<Made>],
+    missing: &[(usize, TileCoord)],
+    found: &mut [Option<Tile>],
+) -> Result<(), PlanError> {
+    let by_coord: HashMap<TileCoord, &Tile> =
+        made.iter().flat_map(|m| &m.tiles).map(|(coord, tile)| (*coord, tile)).collect();
+    let failures = || made.iter().filter_map(|m| m.failed.as_ref());
+    for &(at, coord) in missing {
+        if let Some(tile) = by_coord.get(&coord) {
+            found[at] = Some(Tile::clone(tile));
+        } else if let Some((error, _)) = failures().find(|(_, coords)| coords.contains(&coord)) {
+            return Err(error.clone());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn cache_error(error: CacheError) -> PlanError {
