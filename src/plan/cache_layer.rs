@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::source_layer::place_within;
 use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
 use crate::cache::Dimensions;
@@ -22,8 +23,10 @@ pub struct CacheLayerOptions {
     pub opacity: Option<f32>,
 }
 
-/// Tiles of one request at most, whatever `max_tile_limit` says: bounds memory.
-pub const TILES_MAX: usize = 10_000;
+/// Tiles of one request at most, whatever `max_tile_limit` says.
+pub const TILES_MAX: u64 = 10_000;
+/// Pixels of all tiles of one request at most, four bytes each: bounds memory.
+const TILES_BYTES_MAX: u64 = 1 << 30;
 
 /// A cache that is drawn.
 pub struct CacheLayer {
@@ -47,16 +50,18 @@ impl CacheLayer {
     /// The tiles under the query, within the limits.
     fn affected(&self, query: &MapQuery) -> Result<Option<Affected>, PlanError> {
         let grid = self.options.cache.grid();
-        let affected = match grid.affected(&query.extent, query.size, &query.srs, TILES_MAX) {
+        let tile_bytes = u64::from(grid.tile_size.0) * u64::from(grid.tile_size.1) * 4;
+        let bound = TILES_MAX.min(TILES_BYTES_MAX / tile_bytes.max(1)).max(2);
+        let limit = match self.options.max_tile_limit {
+            0 => bound,
+            limit => limit.min(bound),
+        };
+        let affected = match grid.affected(&query.extent, query.size, &query.srs, limit as usize) {
             Ok(affected) => affected,
             Err(GridError::NoTiles) => return Ok(None),
             Err(error) => return Err(PlanError::NotOneTile(error.to_string())),
         };
         let count = u64::from(affected.columns) * u64::from(affected.rows);
-        let limit = match self.options.max_tile_limit {
-            0 => TILES_MAX as u64,
-            limit => limit.min(TILES_MAX as u64),
-        };
         if count >= limit {
             return Err(PlanError::TooManyTiles { count, limit });
         }
@@ -134,21 +139,17 @@ impl CacheLayer {
             return None;
         }
         let here = srs.transform_extent(&query.srs, &extent)?;
-        let part = here.intersection(&query.extent)?;
-        let pixels = |length: f64, whole: f64, count: u32| {
-            ((length / whole * f64::from(count)).round() as u32).clamp(1, count)
-        };
-        let size = (
-            pixels(part.width(), query.extent.width(), query.size.0),
-            pixels(part.height(), query.extent.height(), query.size.1),
-        );
-        Some(MapQuery { extent: part, size, ..query.clone() })
+        let part = place_within(&query.extent, query.size, &here)?;
+        Some(MapQuery { extent: part.extent, size: part.size, ..query.clone() })
     }
 
     /// The rectangle in the query's system beyond which nothing may be drawn
-    /// though tiles reach there.
+    /// though tiles reach there: those at a grid's edge, too, reach beyond it.
     fn limit_in(&self, query: &MapQuery) -> Option<Coverage> {
-        let (extent, srs) = self.options.extent.clone()?;
+        let (extent, srs) = self.world();
+        if extent.contains(&query.srs.transform_extent(&srs, &query.extent)?) {
+            return None;
+        }
         let here = srs.transform_extent(&query.srs, &extent)?;
         (!here.contains(&query.extent)).then(|| Coverage::from_extent(query.srs.clone(), here, true))
     }
