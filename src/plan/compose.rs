@@ -120,7 +120,7 @@ fn draw(
     {
         return Ok((Map::Encoded(image), cacheable));
     }
-    let mut canvas = merge(&drawn, query, options)?;
+    let mut canvas = merge(drawn, query, options)?;
     if !errors.is_empty() {
         paint_errors(&mut canvas, &errors, options);
     }
@@ -201,18 +201,18 @@ fn pass_through(
 }
 
 fn merge(
-    drawn: &[(Arc<dyn MapLayer>, Drawn)],
+    mut drawn: Vec<(Arc<dyn MapLayer>, Drawn)>,
     query: &MapQuery,
     options: &ComposeOptions,
 ) -> Result<Raster, PlanError> {
     let (width, height) = query.size;
-    // One layer over nothing needs no canvas.
-    if let [(layer, only)] = drawn
-        && layer.opacity().is_none()
-        && layer.coverage().is_none_or(|c| !c.clip)
+    if let [(layer, only)] = drawn.as_slice()
+        && needs_no_ground(layer.as_ref(), query)
         && let Some(raster) = only.raster(&options.decode_limits)?
         && (raster.width, raster.height) == query.size
     {
+        // The only owner gives its pixels away.
+        drawn.clear();
         let mut raster = Arc::unwrap_or_clone(raster);
         lay_on_ground(&mut raster, query, options);
         return Ok(raster);
@@ -220,11 +220,18 @@ fn merge(
     let [red, green, blue, _] = options.image.background;
     let mut canvas =
         Raster::filled(width, height, [red, green, blue, if query.transparent { 0 } else { 255 }]);
-    for (layer, picture) in drawn {
+    for (layer, picture) in &drawn {
         let Some(raster) = picture.raster(&options.decode_limits)? else { continue };
         lay_over(&mut canvas, &raster, layer.as_ref(), query.extent, &query.srs);
     }
     Ok(canvas)
+}
+
+/// Whether a layer that is alone on a map is the map. Its opacity is for what
+/// lies below, so without a ground it does not count, as in MapProxy.
+fn needs_no_ground(layer: &dyn MapLayer, query: &MapQuery) -> bool {
+    let is_shown_through = layer.opacity().is_some() && layer.is_transparent() && !query.transparent;
+    !is_shown_through && layer.coverage().is_none_or(|coverage| !coverage.clip)
 }
 
 /// Puts the background under a map that may not be transparent.
