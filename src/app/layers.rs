@@ -118,7 +118,8 @@ impl<'a> Builder<'a> {
         let grid = Arc::clone(&grid_conf.grid);
         let store = self.store(conf, at)?;
         let sources = self.sources_on_grid(conf, &grid);
-        let extent = merged_extent(&sources);
+        let coverage = conf.coverage.as_ref().map(|c| (c.extent, c.srs.clone()));
+        let extent = coverage.or_else(|| merged_extent(&sources));
         let (meta, bulk_meta) = self.meta_of(conf, &grid, &sources);
         let cache = Arc::new(TileCache::new(TileCacheOptions {
             name: conf.name.clone(),

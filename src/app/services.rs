@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::layers::{Builder, merged_extent, res_range};
+use super::layers::{Builder, res_range};
 use super::{Shared, documents};
 use crate::conf::conf::{self, Conf, LayerConf};
 use crate::plan::compose::OnSourceErrors;
@@ -159,8 +159,7 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
             let Some(cache) = conf.caches.get(cache_name) else { continue };
             for built in builder.cache(cache).iter() {
                 let grid = built.cache.grid();
-                let extent =
-                    merged_extent(built.cache.sources()).unwrap_or_else(|| (grid.extent, grid.srs.clone()));
+                let extent = built.extent.clone().unwrap_or_else(|| (grid.extent, grid.srs.clone()));
                 found.push(TileLayer {
                     name: name.clone(),
                     title: layer.title.clone().unwrap_or_default(),
