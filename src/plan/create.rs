@@ -301,7 +301,11 @@ impl TileCache {
     }
 
     /// The stored tile, however old.
-    fn held(&self, coord: TileCoord, dimensions: Option<&Arc<Dimensions>>) -> Result<Option<Tile>, PlanError> {
+    fn held(
+        &self,
+        coord: TileCoord,
+        dimensions: Option<&Arc<Dimensions>>,
+    ) -> Result<Option<Tile>, PlanError> {
         Ok(match self.find(&address(coord, dimensions))? {
             Found::Stale(stored, format) | Found::Fresh(stored, format) => Some(from_store(stored, format)),
             Found::Missing => None,

@@ -252,10 +252,10 @@ impl TileCache {
             self.options.memory.forget(&path);
         }
         match self.tiles(&[coord], dimensions, turn)?.pop().flatten() {
-            Some(again) => self.decode(&again.bytes).map(Some).map_err(|(reason, _)| PlanError::Image {
-                origin: self.name().into(),
-                reason,
-            }),
+            Some(again) => self
+                .decode(&again.bytes)
+                .map(Some)
+                .map_err(|(reason, _)| PlanError::Image { origin: self.name().into(), reason }),
             None => Ok(None),
         }
     }
