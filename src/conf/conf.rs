@@ -133,8 +133,9 @@ pub struct Globals {
     pub tile_age_max_s: u64,
     pub mapserver: MapServerConf,
     pub renderd_address: Option<String>,
-    /// Background of the demo pages (`background.url`).
-    pub background_url: String,
+    /// Background of the demo pages (`background.url`); MapProxy shows tiles of
+    /// openstreetmap.org where nothing is configured, we ask nobody unasked.
+    pub background_url: Option<String>,
 }
 
 /// What a configuration says about an image; `None`: not said.

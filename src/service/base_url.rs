@@ -76,6 +76,11 @@ impl<'r> BaseUrl<'r> {
         address
     }
 
+    /// Another path below the same mount point; `path` is decoded.
+    pub fn at(&self, path: impl Into<Cow<'r, str>>) -> BaseUrl<'r> {
+        BaseUrl { path: path.into(), ..self.clone() }
+    }
+
     /// The same address as a site mounted at `/name` sees it; `None` when the
     /// path does not lie below.
     pub fn below(&self, name: &str) -> Option<BaseUrl<'r>> {

@@ -58,6 +58,11 @@ impl Kml {
         }
     }
 
+    /// The layers, as the demo pages describe them.
+    pub fn layers(&self) -> impl Iterator<Item = &ServedLayer> {
+        self.layers.iter()
+    }
+
     /// Answers below `/kml`; `path` is what follows.
     pub fn answer(&self, path: &str, url: &BaseUrl<'_>, request: &Request) -> Answer {
         match self.try_answer(path, url, request) {

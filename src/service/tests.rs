@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
+use super::demo::DemoParts;
 use super::kml::KmlParts;
 use super::metadata::{Dimension, LayerMetadata, ServiceMetadata};
 use super::site::{Site, SiteParts};
@@ -158,6 +159,11 @@ struct Fixture {
 
 fn fixture_with(map: FakeLayer, change: impl FnOnce(&mut WmsParts)) -> Fixture {
     let map = Arc::new(map);
+    let parts = site_parts(&map, change);
+    Fixture { site: Site::build(parts).unwrap_or_else(|errors| panic!("{errors:?}")), map }
+}
+
+fn site_parts(map: &Arc<FakeLayer>, change: impl FnOnce(&mut WmsParts)) -> SiteParts {
     let mercator = grid("GLOBAL_MERCATOR", "EPSG:900913", Origin::SouthWest, None);
     let web = grid("web", "EPSG:3857", Origin::NorthWest, None);
     let local_extent = Extent::new(0.0, 0.0, 1_000_000.0, 1_000_000.0);
@@ -169,15 +175,15 @@ fn fixture_with(map: FakeLayer, change: impl FnOnce(&mut WmsParts)) -> Fixture {
         tile_layer("photo", web, Format::Jpeg, vec![time()]),
         tile_layer("world", geodetic, Format::Mixed, Vec::new()),
     ];
-    let mut timed = leaf("timed", Arc::clone(&map));
+    let mut timed = leaf("timed", Arc::clone(map));
     timed.dimensions = vec![time()];
-    let mut group = leaf("group", Arc::clone(&map));
+    let mut group = leaf("group", Arc::clone(map));
     group.maps = None;
-    group.children = vec![leaf("one", Arc::clone(&map)), timed];
-    let mut root = leaf("", Arc::clone(&map));
+    group.children = vec![leaf("one", Arc::clone(map)), timed];
+    let mut root = leaf("", Arc::clone(map));
     root.maps = None;
     root.title = String::new();
-    root.children = vec![group, leaf("two", Arc::clone(&map))];
+    root.children = vec![group, leaf("two", Arc::clone(map))];
     let metadata = ServiceMetadata { title: "T <&>".to_owned(), ..ServiceMetadata::default() };
     let mut wms = WmsParts {
         root,
@@ -201,7 +207,7 @@ fn fixture_with(map: FakeLayer, change: impl FnOnce(&mut WmsParts)) -> Fixture {
         expires_s: 3600,
     };
     change(&mut wms);
-    let parts = SiteParts {
+    SiteParts {
         wms: Some(wms),
         wmts: Some(WmtsParts {
             metadata: metadata.clone(),
@@ -224,15 +230,21 @@ fn fixture_with(map: FakeLayer, change: impl FnOnce(&mut WmsParts)) -> Fixture {
         demo: None,
         cors: Some("*".to_owned()),
         hide_error_details: true,
-    };
-    Fixture { site: Site::build(parts).unwrap_or_else(|errors| panic!("{errors:?}")), map }
+    }
+}
+
+/// A site with every service, for the tests of the demo pages.
+pub(super) fn demo_site() -> Site {
+    let mut parts = site_parts(&Arc::new(FakeLayer::new()), |_| {});
+    parts.demo = Some(DemoParts { metadata: ServiceMetadata::default(), background_url: None });
+    Site::build(parts).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 fn fixture() -> Fixture {
     fixture_with(FakeLayer::new(), |_| {})
 }
 
-fn request(target: &str) -> Request {
+pub(super) fn request(target: &str) -> Request {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Request {
         method: Method::Get,
@@ -246,7 +258,7 @@ fn request(target: &str) -> Request {
     }
 }
 
-fn respond(answer: Answer) -> Response {
+pub(super) fn respond(answer: Answer) -> Response {
     match answer {
         Answer::Ready(response) => response,
         Answer::Work(work) => work(&Turn::ungated()),
@@ -260,7 +272,7 @@ impl Fixture {
     }
 }
 
-fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response
         .headers
         .iter()
@@ -268,7 +280,7 @@ fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-fn text(response: &Response) -> String {
+pub(super) fn text(response: &Response) -> String {
     String::from_utf8_lossy(response.body.as_slice()).into_owned()
 }
 

@@ -140,6 +140,11 @@ impl ServedLayer {
         resolutions.iter().copied().skip(start).step_by(step).enumerate()
     }
 
+    /// Levels as clients number them, from 0 on, with the grid's own.
+    pub fn public_levels(&self, use_profiles: bool) -> impl Iterator<Item = (i64, u32)> {
+        (0..).map_while(move |z| Some((z, self.internal(PublicTile { x: 0, y: 0, z }, use_profiles)?.z)))
+    }
+
     /// The grid's tile for public numbers, rows still counted from the grid's
     /// own origin. `use_profiles`: level 0 of global profiles is hidden.
     pub fn internal(&self, tile: PublicTile, use_profiles: bool) -> Option<TileCoord> {

@@ -142,6 +142,11 @@ impl Tms {
         }
     }
 
+    /// The layers, as the demo pages describe them.
+    pub fn layers(&self) -> impl Iterator<Item = &ServedLayer> {
+        self.layers.iter()
+    }
+
     /// Answers below `/tiles`; `path` is what follows.
     pub fn answer_plain(&self, path: &str, request: &Request) -> Answer {
         let origin = match Parameters::parse(&request.query).first("origin") {

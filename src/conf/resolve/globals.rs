@@ -9,8 +9,6 @@ use crate::geo::Srs;
 use crate::render::Kernel;
 use crate::source::client::Method;
 
-const BACKGROUND_URL: &str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png";
-/// Longest wait for an upstream that may be configured.
 const CLIENT_TIMEOUT_MAX_S: f64 = 86_400.0;
 
 /// What holds where the file says nothing.
@@ -42,7 +40,7 @@ pub(super) fn defaults(dir: &Path) -> (Globals, GridDefaults) {
         tile_age_max_s: 72 * 3600,
         mapserver: MapServerConf::default(),
         renderd_address: None,
-        background_url: BACKGROUND_URL.to_owned(),
+        background_url: None,
     };
     let grids = GridDefaults { tile_size: (256, 256), stretch_factor: 1.15, max_shrink_factor: 4.0 };
     (globals, grids)
@@ -84,7 +82,7 @@ impl Resolver<'_> {
         }
         self.globals.renderd_address = node.get("renderd").and_then(|renderd| text(renderd, "address"));
         if let Some(url) = node.get("background").and_then(|background| text(background, "url")) {
-            self.globals.background_url = url;
+            self.globals.background_url = Some(url);
         }
     }
 

@@ -133,6 +133,38 @@ impl Wms {
         self.srs.iter().map(String::as_str).filter(|code| !self.srs_by_code.contains_key(*code))
     }
 
+    /// All layers, as the demo pages describe them.
+    pub fn layers(&self) -> &LayerTree {
+        &self.layers
+    }
+
+    /// Codes of the systems that can be served, in the order of the configuration.
+    pub fn served_srs(&self) -> impl Iterator<Item = &str> {
+        self.srs.iter().map(String::as_str).filter(|code| self.srs_by_code.contains_key(*code))
+    }
+
+    /// The system of a request; with `any_srs` every known one.
+    pub fn srs_of(&self, code: &str) -> Option<Srs> {
+        let key = code.to_uppercase();
+        let listed = self.srs_by_code.get(&key).cloned();
+        listed.or_else(|| self.any_srs.then(|| Srs::parse(&key).ok()).flatten())
+    }
+
+    /// Whether systems beyond [`Wms::served_srs`] are drawn.
+    pub fn any_srs(&self) -> bool {
+        self.any_srs
+    }
+
+    /// MIME types as written and how they are encoded.
+    pub fn image_formats(&self) -> &[(String, ImageOptions)] {
+        &self.image_formats
+    }
+
+    /// The highest version served.
+    pub fn highest_version(&self) -> WmsVersion {
+        self.versions.last().copied().unwrap_or(WmsVersion::V130)
+    }
+
     /// Answers a request to the service.
     pub fn answer(&self, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
         let version = match version_of(parameters, &self.versions) {

@@ -41,6 +41,16 @@ impl Operation {
 impl WmsVersion {
     pub const ALL: [WmsVersion; 4] = [WmsVersion::V100, WmsVersion::V110, WmsVersion::V111, WmsVersion::V130];
 
+    /// `1.3.0`
+    pub fn text(self) -> &'static str {
+        match self {
+            WmsVersion::V100 => "1.0.0",
+            WmsVersion::V110 => "1.1.0",
+            WmsVersion::V111 => "1.1.1",
+            WmsVersion::V130 => "1.3.0",
+        }
+    }
+
     fn parts(self) -> [u32; 3] {
         match self {
             WmsVersion::V100 => [1, 0, 0],
@@ -253,13 +263,9 @@ impl Wms {
         let (name, code) =
             if version == WmsVersion::V130 { ("crs", "InvalidCRS") } else { ("srs", "InvalidSRS") };
         let asked = parameters.joined(name).unwrap_or_default();
-        let key = asked.to_uppercase();
-        if let Some(srs) = self.srs_by_code.get(&key) {
-            return Ok((key, srs.clone()));
-        }
-        match self.any_srs.then(|| Srs::parse(&key)) {
-            Some(Ok(srs)) => Ok((key, srs)),
-            _ => Err(Failure::coded(code, format!("unsupported {name}: {asked}"))),
+        match self.srs_of(&asked) {
+            Some(srs) => Ok((asked.to_uppercase(), srs)),
+            None => Err(Failure::coded(code, format!("unsupported {name}: {asked}"))),
         }
     }
 

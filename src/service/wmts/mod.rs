@@ -132,6 +132,17 @@ impl Wmts {
         &self.skipped
     }
 
+    /// Every layer on every grid, as the demo pages describe them.
+    pub fn layers(&self) -> impl Iterator<Item = &ServedLayer> {
+        self.layers.iter().flat_map(|layer| &layer.by_grid)
+    }
+
+    /// Where RESTful tiles lie below `/wmts`: each variable becomes what
+    /// `value_of` says.
+    pub fn rest_path(&self, value_of: impl Fn(&str) -> String) -> String {
+        self.template.fill(value_of)
+    }
+
     fn layer(&self, name: &str) -> Result<&WmtsLayer, Failure> {
         let at = self.by_name.get(name).copied();
         at.map(|at| &self.layers[at])

@@ -125,6 +125,19 @@ impl PathTemplate {
         })
     }
 
+    /// The path with each variable as `value_of` says; dimensions are asked
+    /// for by lower-case name.
+    pub fn fill(&self, value_of: impl Fn(&str) -> String) -> String {
+        let mut path = String::with_capacity(self.text.len());
+        for token in &self.tokens {
+            match token {
+                Token::Literal(literal) => path.push_str(literal),
+                Token::Variable { name, .. } => path.push_str(&value_of(name)),
+            }
+        }
+        path
+    }
+
     /// The values of all variables if the whole of `path` fits.
     pub fn values<'t, 'p>(&'t self, path: &'p str) -> Option<TemplateValues<'t, 'p>> {
         let mut values = Vec::with_capacity(8);
