@@ -111,6 +111,9 @@ fn damaged_requests_harm_nobody() {
     while began.elapsed() < length {
         let mut bytes = random.pick(&honest).as_bytes().to_vec();
         for _ in 0..random.between(1, 6) {
+            if bytes.is_empty() {
+                break;
+            }
             let at = random.between(0, bytes.len() as i64) as usize;
             match random.between(0, 4) {
                 0 => bytes[at] = random.next() as u8,
