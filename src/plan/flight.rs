@@ -87,6 +87,12 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         result
     }
 
+    /// How many threads make or wait, for tests that must know that all have come.
+    #[cfg(test)]
+    pub(super) fn aboard(&self) -> usize {
+        lock(&self.open).values().map(|flight| Arc::strong_count(flight) - 1).sum()
+    }
+
     /// The flight of that key and whether somebody else is making it.
     fn board(&self, key: &K) -> (Arc<Flight<T>>, bool) {
         let mut open = lock(&self.open);

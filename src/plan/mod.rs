@@ -7,6 +7,8 @@ pub mod cache_layer;
 pub mod compose;
 pub mod conditional;
 pub mod create;
+#[cfg(test)]
+mod fakes;
 pub mod flight;
 pub mod fresh;
 pub mod memory;

@@ -422,3 +422,6 @@ fn modified_of(identity: &TileIdentity) -> SystemTime {
         SystemTime::UNIX_EPOCH.checked_sub(distance).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 }
+
+#[cfg(test)]
+mod tests;
