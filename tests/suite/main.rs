@@ -16,3 +16,4 @@ mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;
 mod smoke;
+mod workers;
