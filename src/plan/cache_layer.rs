@@ -213,3 +213,6 @@ fn aligns(a: &Extent, b: &Extent, size: (u32, u32)) -> bool {
         && (a.min_y - b.min_y).abs() <= y_delta
         && (a.max_y - b.max_y).abs() <= y_delta
 }
+
+#[cfg(test)]
+mod tests;

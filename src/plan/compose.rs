@@ -268,3 +268,6 @@ pub fn error_text(error: &PlanError, hide_details: bool) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

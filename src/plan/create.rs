@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::tile_cache::{Found, address, cache_error, from_store};
 use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
@@ -164,7 +164,9 @@ impl TileCache {
         match locked {
             Ok(Locked::AtOnce(lock) | Locked::AfterWait(lock)) => Ok(Some(lock)),
             Err(error @ CacheError::Io { .. }) => {
-                crate::log::error!("{}: made without a lock: {error}", self.name());
+                if let Some(more) = self.complaints.lockless.due(Instant::now()) {
+                    crate::log::error!("{}: made without a lock: {error}{more}", self.name());
+                }
                 Ok(None)
             }
             Err(error) => Err(cache_error(error)),
@@ -442,7 +444,9 @@ impl TileCache {
             return;
         }
         if let Err(error) = self.options.store.store(tile, &made.bytes, color) {
-            crate::log::error!("{}: tile not stored: {error}", self.name());
+            if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
+                crate::log::error!("{}: tile not stored: {error}{more}", self.name());
+            }
         } else if let Some(path) = self.options.store.path_of(tile) {
             self.options.memory.forget(&path);
         }

@@ -121,12 +121,12 @@ fn identity(bytes: &Arc<[u8]>, modified: SystemTime) -> TileIdentity {
     }
 }
 
-type Behaviour = dyn Fn(&MapQuery) -> Result<Drawn, PlanError> + Send + Sync;
+pub(super) type Behaviour = dyn Fn(&MapQuery) -> Result<Drawn, PlanError> + Send + Sync;
 
 /// A source that does what the test says and remembers its queries.
 pub struct FakeLayer {
-    behaviour: Box<Behaviour>,
-    queries: Mutex<Vec<MapQuery>>,
+    pub(super) behaviour: Box<Behaviour>,
+    pub(super) queries: Mutex<Vec<MapQuery>>,
     pub transparent: bool,
     pub opaque: bool,
     pub opacity: Option<f32>,

@@ -4,6 +4,7 @@
 //! The only room that knows cache *and* source *and* lock.
 
 pub mod cache_layer;
+mod complaint;
 pub mod compose;
 pub mod conditional;
 pub mod create;
@@ -88,7 +89,7 @@ pub enum PlanError {
 /// Source of the rule: mapproxy-features.md §5.1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResRange {
-    /// From this resolution on nothing is shown (`min_res`, excluded).
+    /// Coarser than this nothing is shown (`min_res`).
     pub coarsest: Option<f64>,
     /// Finer than this nothing is shown (`max_res`, included).
     pub finest: Option<f64>,
@@ -100,8 +101,8 @@ impl ResRange {
         let unit_m = if srs.is_geographic() { srs.meters_per_unit() } else { 1.0 };
         let x = extent.width() * unit_m / f64::from(size.0.max(1));
         let y = extent.height() * unit_m / f64::from(size.1.max(1));
-        // The small surplus keeps a map at just the configured resolution out
-        // in spite of rounding, as MapProxy does.
+        // The small surplus keeps a map at just the configured resolution in
+        // the range in spite of rounding, as in MapProxy.
         let too_coarse = self.coarsest.is_some_and(|c| c + 1e-6 <= x.max(y));
         let too_fine = self.finest.is_some_and(|f| f > x.min(y));
         !too_coarse && !too_fine

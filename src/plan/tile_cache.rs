@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::complaint::Complaints;
 use super::create::{FlightKey, Made};
 use super::flight::Flights;
 use super::fresh::{FreshRule, fresh_from, is_stale};
@@ -51,6 +52,7 @@ pub struct TileCache {
     /// Nothing is ever made: no sources, or none that are asked while serving.
     /// What is stored is served, however old.
     is_read_only: bool,
+    pub(super) complaints: Complaints,
 }
 
 /// A tile's pixels, `None` where there is nothing, and whether they may be kept.
@@ -66,7 +68,7 @@ pub(super) enum Found {
 impl TileCache {
     pub fn new(options: TileCacheOptions) -> TileCache {
         let is_read_only = options.sources.iter().all(|source| source.as_any().is::<EmptyLayer>());
-        TileCache { options, flights: Flights::default(), is_read_only }
+        TileCache { options, flights: Flights::default(), is_read_only, complaints: Complaints::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -215,7 +217,9 @@ impl TileCache {
     /// that a damaged disk costs time and not the map.
     fn readable<T>(&self, found: Result<Option<T>, CacheError>) -> Option<T> {
         found.unwrap_or_else(|error| {
-            crate::log::warn!("{}: counts as missing: {error}", self.name());
+            if let Some(more) = self.complaints.unreadable.due(Instant::now()) {
+                crate::log::warn!("{}: counts as missing: {error}{more}", self.name());
+            }
             None
         })
     }
@@ -238,14 +242,19 @@ impl TileCache {
             }
             Err(problem) => problem,
         };
-        if !tile.from_store || self.is_read_only || !is_removable {
-            crate::log::warn!("{}: tile {coord:?} is left out: {problem}", self.name());
+        let is_remade = tile.from_store && !self.is_read_only && is_removable;
+        if let Some(more) = self.complaints.damaged.due(Instant::now()) {
+            let fate = if is_remade { "removed and made anew" } else { "left out" };
+            crate::log::warn!("{}: tile {} is {fate}: {problem}{more}", self.name(), level_column_row(coord));
+        }
+        if !is_remade {
             return Ok(None);
         }
-        crate::log::warn!("{}: tile {coord:?} is removed and made anew: {problem}", self.name());
         let address = address(coord, dimensions);
         if let Err(error) = self.options.store.remove(&address) {
-            crate::log::error!("{}: a damaged tile stays: {error}", self.name());
+            if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
+                crate::log::error!("{}: a damaged tile stays: {error}{more}", self.name());
+            }
             return Ok(None);
         }
         if let Some(path) = self.options.store.path_of(&address) {
@@ -280,11 +289,10 @@ impl TileCache {
             return Ok(Found::Missing);
         };
         let Some(format) = render::decode::looks_whole(&stored.bytes) else {
-            crate::log::warn!(
-                "{}: stored tile {:?} is damaged and counts as missing",
-                self.name(),
-                tile.coord
-            );
+            if let Some(more) = self.complaints.damaged.due(Instant::now()) {
+                let place = level_column_row(tile.coord);
+                crate::log::warn!("{}: tile {place} is damaged and counts as missing{more}", self.name());
+            }
             return Ok(Found::Missing);
         };
         match self.stale_until() {
@@ -392,6 +400,10 @@ fn take_made(
         }
     }
     Ok(())
+}
+
+fn level_column_row(coord: TileCoord) -> String {
+    format!("{}/{}/{}", coord.z, coord.x, coord.y)
 }
 
 pub(super) fn cache_error(error: CacheError) -> PlanError {
