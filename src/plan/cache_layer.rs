@@ -8,7 +8,7 @@ use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
 use crate::cache::Dimensions;
 use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
-use crate::render::{Mosaic, mask, warp};
+use crate::render::{Mosaic, Raster, merge, warp};
 
 /// What a cache layer is made of.
 pub struct CacheLayerOptions {
@@ -102,7 +102,7 @@ impl CacheLayer {
     fn draw_map(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
         let cache = &self.options.cache;
         let grid = cache.grid();
-        let Some(part) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
+        let Some((part, offset)) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
         let Some(affected) = self.affected(&part)? else { return Ok(Drawn::BLANK) };
         let dimensions = Dimensions::new(&query.dimensions).map_err(cache_error)?;
         let loaded = cache.rasters(&affected.tiles, dimensions.as_ref(), turn)?;
@@ -119,39 +119,30 @@ impl CacheLayer {
             tiles: loaded.into_iter().map(|(raster, _)| raster).collect(),
             background,
         };
-        let target = warp::Target { extent: query.extent, size: query.size, srs: query.srs.clone() };
+        let target = warp::Target { extent: part.extent, size: part.size, srs: part.srs.clone() };
         let mut raster = warp::draw(&mosaic, &affected.extent, &grid.srs, &target, image.resampling);
-        if let Some(limit) = self.limit_in(query) {
-            mask::clip(&mut raster, &query.extent, &query.srs, &limit);
+        if part.size != query.size {
+            let mut whole = Raster::filled(query.size.0, query.size.1, [255, 255, 255, 0]);
+            merge::over(&mut whole, &raster, offset, None);
+            raster = whole;
         }
         Ok(Drawn { cacheable, ..Drawn::pixels(raster) })
     }
 
-    /// The query cut to this layer's area, at the same resolution; `None`
-    /// when they do not meet.
-    fn covered_part(&self, query: &MapQuery) -> Option<MapQuery> {
+    /// The query cut to this layer's area, in whole pixels as MapProxy cuts it,
+    /// and where in the query it lies; `None` when they do not meet.
+    fn covered_part(&self, query: &MapQuery) -> Option<(MapQuery, (i32, i32))> {
         let (extent, srs) = self.world();
         let there = query.srs.transform_extent(&srs, &query.extent)?;
         if extent.contains(&there) {
-            return Some(query.clone());
+            return Some((query.clone(), (0, 0)));
         }
         if !extent.intersects(&there) {
             return None;
         }
         let here = srs.transform_extent(&query.srs, &extent)?;
         let part = place_within(&query.extent, query.size, &here)?;
-        Some(MapQuery { extent: part.extent, size: part.size, ..query.clone() })
-    }
-
-    /// The rectangle in the query's system beyond which nothing may be drawn
-    /// though tiles reach there: those at a grid's edge, too, reach beyond it.
-    fn limit_in(&self, query: &MapQuery) -> Option<Coverage> {
-        let (extent, srs) = self.world();
-        if extent.contains(&query.srs.transform_extent(&srs, &query.extent)?) {
-            return None;
-        }
-        let here = srs.transform_extent(&query.srs, &extent)?;
-        (!here.contains(&query.extent)).then(|| Coverage::from_extent(query.srs.clone(), here, true))
+        Some((MapQuery { extent: part.extent, size: part.size, ..query.clone() }, part.offset))
     }
 }
 
