@@ -22,8 +22,8 @@ use super::{PATIENCE, TestDir, await_some, silent};
 /// How a daemon is started.
 pub struct Setup<'a> {
     pub dir: &'a TestDir,
-    /// Text of the map file.
-    pub map: String,
+    /// Text of the map file; without one the embedded map is served.
+    pub map: Option<String>,
     pub workers: usize,
     /// Further lines of `rhumb.yaml`.
     pub daemon_yaml: String,
@@ -32,7 +32,12 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     pub fn new(dir: &'a TestDir, map: impl Into<String>) -> Setup<'a> {
-        Setup { dir, map: map.into(), workers: 2, daemon_yaml: String::new(), env: Vec::new() }
+        Setup { map: Some(map.into()), ..Setup::embedded(dir) }
+    }
+
+    /// The world map inside the binary.
+    pub fn embedded(dir: &'a TestDir) -> Setup<'a> {
+        Setup { dir, map: None, workers: 2, daemon_yaml: String::new(), env: Vec::new() }
     }
 
     pub fn workers(mut self, workers: usize) -> Self {
@@ -61,13 +66,16 @@ impl<'a> Setup<'a> {
 
     /// Starts; the exit code and the log where it ends before it is ready.
     pub fn try_start(self) -> Result<Daemon, (Option<i32>, String)> {
-        let map = self.dir.write("mapproxy.yaml", &self.map);
+        let map = self.dir.join("mapproxy.yaml");
+        let maps = match &self.map {
+            Some(text) => format!("maps: {}\n", self.dir.write("mapproxy.yaml", text).display()),
+            None => String::new(),
+        };
         let log = self.dir.join("error.log");
         let config = self.dir.write(
             "rhumb.yaml",
             format!(
-                "maps: {}\nlisten:\n  - http: 127.0.0.1:0\nworkers: {}\nlog: {{access: {}, error: {}, format: json}}\n{}",
-                map.display(),
+                "{maps}listen:\n  - http: 127.0.0.1:0\nworkers: {}\nlog: {{access: {}, error: {}, format: json}}\n{}",
                 self.workers,
                 self.dir.join("access.log").display(),
                 log.display(),
