@@ -3,12 +3,14 @@
 //!
 //! Ends at one file: which file a tile is, is decided in `file`.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::CacheError;
@@ -39,7 +41,10 @@ pub struct WriteOptions {
 /// Attempts at a file while others make and remove directories and names around us.
 const ATTEMPTS_MAX: u32 = 8;
 /// One store in so many looks for leavings of dead writers beside the tile.
-const SWEEP_EVERY: u64 = 32;
+/// Prime: meta tiles of a power of two would lead it to the same places always.
+const SWEEP_EVERY: u64 = 31;
+/// Directories remembered as looked at by this process.
+const SWEPT_MAX: usize = 1024;
 /// Directory entries looked at in one sweep.
 const SWEEP_ENTRIES_MAX: usize = 4096;
 /// A writer needs milliseconds. The margin is for writers whose process number
@@ -50,6 +55,7 @@ const NAME_BYTES_MAX: usize = 255;
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 static STORES: AtomicU64 = AtomicU64::new(0);
+static SWEPT: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
 
 /// Puts `bytes` at `path`. A reader sees what was there before or all of it.
 /// Whatever had the name is replaced, a link itself and not what it names.
@@ -75,7 +81,7 @@ pub(super) fn replace(
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(CacheError::Refused(format!("{} names no file", path.display())));
     };
-    if STORES.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY) {
+    if is_sweep_due(directory) {
         sweep_temps(directory, SystemTime::now());
     }
     let mut last = io::Error::from(ErrorKind::NotFound);
@@ -99,7 +105,9 @@ pub(super) fn replace(
             }
         }
         match failpoint::pass("cache.rename").and_then(|()| std::fs::rename(&temp, path)) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                return failpoint::pass("cache.renamed").map_err(|error| io_error("write", path, error));
+            }
             // The directory was cleaned away between the two steps.
             Err(error) if error.kind() == ErrorKind::NotFound => last = error,
             Err(error) => {
@@ -179,6 +187,20 @@ fn temp_owner(name: &OsStr) -> Option<i32> {
     counter.parse::<u64>().ok()?;
     let (_, pid) = rest.rsplit_once('.')?;
     pid.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// A process's first store into a directory, which may have lost its writer,
+/// and some of the later ones.
+fn is_sweep_due(directory: &Path) -> bool {
+    let is_turn = STORES.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY);
+    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if swept.contains(directory) {
+        return is_turn;
+    }
+    if swept.len() >= SWEPT_MAX {
+        swept.clear();
+    }
+    swept.insert(directory.to_owned())
 }
 
 /// Removes temp files of dead processes from one directory. Economy, not

@@ -55,6 +55,8 @@ pub(super) struct Complaints {
     pub(super) unwritable: Complaint,
     /// No lock file can be made.
     pub(super) lockless: Complaint,
+    /// A tile could not be made.
+    pub(super) unmade: Complaint,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
 use crate::cache::lock::{Locked, TileLock};
 use crate::cache::{CacheError, Dimensions, TileAddress};
 use crate::geo::{Extent, MetaTile, TileCoord};
+use crate::log;
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
 
 /// What one flight makes: a block by its first tile and its extent in tiles
@@ -131,7 +132,7 @@ impl TileCache {
     ) -> Result<Arc<Made>, PlanError> {
         let key = FlightKey { first: coord, columns: 1, rows: 1, dimensions: dimensions.cloned() };
         self.flights.share(&key, self.options.lock_timeout, turn, || {
-            self.make_single(coord, dimensions, turn).map(Arc::new)
+            self.told(coord, self.make_single(coord, dimensions, turn)).map(Arc::new)
         })
     }
 
@@ -148,8 +149,27 @@ impl TileCache {
             dimensions: dimensions.cloned(),
         };
         self.flights.share(&key, self.options.lock_timeout, turn, || {
-            self.make_meta(block, dimensions, turn).map(Arc::new)
+            self.told(block.main, self.make_meta(block, dimensions, turn)).map(Arc::new)
         })
+    }
+
+    /// Tells the operator of a failure: where it happened, not for each client
+    /// who waited for the tile.
+    fn told(&self, main: TileCoord, result: Result<Made, PlanError>) -> Result<Made, PlanError> {
+        if let Err(error) = &result
+            && !matches!(error, PlanError::TileOutOfRange | PlanError::NotOneTile(_))
+            && let Some(more) = self.complaints.unmade.due(Instant::now())
+        {
+            let level = if is_source_failure(error) { log::Level::Warn } else { log::Level::Error };
+            log::write_line(level, format_args!("{}: tile {main:?} not made: {error}{more}", self.name()));
+        }
+        result
+    }
+
+    fn tell_stale(&self, main: TileCoord, error: &PlanError) {
+        if let Some(more) = self.complaints.unmade.due(Instant::now()) {
+            crate::log::warn!("{}: tile {main:?} stays as it was: {error}{more}", self.name());
+        }
     }
 
     /// Waits for the lock file; `None` where nothing is stored and so nothing
@@ -195,6 +215,7 @@ impl TileCache {
             // A failing source does not take away the tile that was there.
             Err(error) => match stale {
                 Some(stale) if is_source_failure(&error) => {
+                    self.tell_stale(coord, &error);
                     return Ok(Made::of(vec![(coord, stale)]));
                 }
                 _ => return Err(error),
@@ -298,6 +319,7 @@ impl TileCache {
         if tiles.is_empty() {
             return Err(error);
         }
+        self.tell_stale(block.main, &error);
         let failed = (!without.is_empty()).then_some((error, without));
         Ok(Made { tiles, failed })
     }

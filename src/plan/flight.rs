@@ -3,7 +3,8 @@
 //!
 //! A first failure is the maker's own: the next waiter takes over. A second
 //! failure is everybody's who waited, so that a crowd before a dead upstream
-//! costs two requests and not one for each.
+//! costs two requests and not one for each. Whoever asked before a failure
+//! counts as one who waited, though he stood in a queue before this room.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,6 +15,10 @@ use super::{PlanError, Turn};
 
 /// Attempts within one flight before all its waiters get the failure.
 const ATTEMPTS_MAX: u32 = 2;
+/// Failures kept for those who asked before them.
+const FAILURES_MAX: usize = 256;
+/// Nobody waits longer in a queue.
+const FAILURE_AGE_MAX: Duration = Duration::from_secs(60);
 
 struct State<T> {
     /// A thread is making it now.
@@ -27,14 +32,36 @@ struct Flight<T> {
     changed: Condvar,
 }
 
+/// How a flight ended that nobody was on board of any more.
+struct Failure {
+    at: Instant,
+    attempts: u32,
+    error: PlanError,
+}
+
+struct Board<K, T> {
+    flights: HashMap<K, Arc<Flight<T>>>,
+    failures: HashMap<K, Failure>,
+}
+
 /// The flights under way, by key.
 pub struct Flights<K, T> {
-    open: Mutex<HashMap<K, Arc<Flight<T>>>>,
+    open: Mutex<Board<K, T>>,
+}
+
+/// What somebody finds who wants a thing.
+enum Boarded<T> {
+    /// It is his to make.
+    Maker(Arc<Flight<T>>),
+    /// Somebody is making it.
+    Waiter(Arc<Flight<T>>),
+    /// It failed often enough since he asked.
+    Failed(PlanError),
 }
 
 impl<K, T> Default for Flights<K, T> {
     fn default() -> Self {
-        Flights { open: Mutex::new(HashMap::new()) }
+        Flights { open: Mutex::new(Board { flights: HashMap::new(), failures: HashMap::new() }) }
     }
 }
 
@@ -57,7 +84,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
     ///
     /// # Errors
     /// The maker's own error; after [`ATTEMPTS_MAX`] failures that error for
-    /// all who waited; [`PlanError::Timeout`] after `wait_max`.
+    /// all who waited or had asked before; [`PlanError::Timeout`] after `wait_max`.
     pub fn share(
         &self,
         key: &K,
@@ -65,13 +92,14 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         turn: &Turn,
         make: impl FnOnce() -> Result<T, PlanError>,
     ) -> Result<T, PlanError> {
-        let (flight, waiting) = self.board(key);
-        if waiting {
-            match turn.wait(|| Self::wait(&flight, wait_max)) {
+        let flight = match self.board(key, turn.asked_at()) {
+            Boarded::Failed(error) => return Err(error),
+            Boarded::Maker(flight) => flight,
+            Boarded::Waiter(flight) => match turn.wait(|| Self::wait(&flight, wait_max)) {
                 Some(result) => return result,
-                None => { /* this thread is the maker now */ }
-            }
-        }
+                None => flight,
+            },
+        };
         let attempt = Attempt(&flight);
         let result = make();
         {
@@ -82,7 +110,7 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
             }
         }
         // Closed before the waiters wake: who comes later begins anew.
-        self.close_if_over(key, &flight);
+        self.close_if_over(key, &flight, result.as_ref().err());
         drop(attempt);
         result
     }
@@ -90,24 +118,32 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
     /// How many threads make or wait, for tests that must know that all have come.
     #[cfg(test)]
     pub(super) fn aboard(&self) -> usize {
-        lock(&self.open).values().map(|flight| Arc::strong_count(flight) - 1).sum()
+        lock(&self.open).flights.values().map(|flight| Arc::strong_count(flight) - 1).sum()
     }
 
-    /// The flight of that key and whether somebody else is making it.
-    fn board(&self, key: &K) -> (Arc<Flight<T>>, bool) {
+    /// The flight of that key, for one who asked at that moment.
+    fn board(&self, key: &K, asked_at: Instant) -> Boarded<T> {
         let mut open = lock(&self.open);
-        let flight = open.entry(key.clone()).or_insert_with(|| {
+        let mut attempts = 0;
+        if !open.flights.contains_key(key)
+            && let Some(failure) = open.failures.get(key).filter(|failure| asked_at < failure.at)
+        {
+            if failure.attempts >= ATTEMPTS_MAX {
+                return Boarded::Failed(failure.error.clone());
+            }
+            attempts = failure.attempts;
+        }
+        let flight = open.flights.entry(key.clone()).or_insert_with(|| {
             Arc::new(Flight {
-                state: Mutex::new(State { making: false, attempts: 0, result: None }),
+                state: Mutex::new(State { making: false, attempts, result: None }),
                 changed: Condvar::new(),
             })
         });
         let flight = Arc::clone(flight);
         let mut state = lock(&flight.state);
-        let waiting = state.making;
-        state.making = true;
+        let waiting = std::mem::replace(&mut state.making, true);
         drop(state);
-        (flight, waiting)
+        if waiting { Boarded::Waiter(flight) } else { Boarded::Maker(flight) }
     }
 
     /// `Some` with the shared result, `None` when this thread has become the maker.
@@ -131,12 +167,26 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
     }
 
     /// Forgets the flight when it has its result, or when nobody waits for
-    /// another attempt (the map and this thread hold the only references).
-    fn close_if_over(&self, key: &K, flight: &Arc<Flight<T>>) {
+    /// another attempt (the map and this thread hold the only references). A
+    /// failure is kept for those who have asked already.
+    fn close_if_over(&self, key: &K, flight: &Arc<Flight<T>>, error: Option<&PlanError>) {
         let mut open = lock(&self.open);
-        let over = lock(&flight.state).result.is_some() || Arc::strong_count(flight) <= 2;
-        if over && open.get(key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
-            open.remove(key);
+        let (over, attempts) = {
+            let state = lock(&flight.state);
+            (state.result.is_some() || Arc::strong_count(flight) <= 2, state.attempts)
+        };
+        if !over || !open.flights.get(key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            return;
+        }
+        open.flights.remove(key);
+        open.failures.remove(key);
+        let Some(error) = error else { return };
+        let at = Instant::now();
+        if open.failures.len() >= FAILURES_MAX {
+            open.failures.retain(|_, failure| at.duration_since(failure.at) < FAILURE_AGE_MAX);
+        }
+        if open.failures.len() < FAILURES_MAX {
+            open.failures.insert(key.clone(), Failure { at, attempts, error: error.clone() });
         }
     }
 }
@@ -172,7 +222,7 @@ mod tests {
             // All but the maker hold a reference to the flight when they wait.
             loop {
                 let open = lock(&flights.open);
-                if open.get(&1).is_some_and(|f| Arc::strong_count(f) == crowd + 1) {
+                if open.flights.get(&1).is_some_and(|f| Arc::strong_count(f) == crowd + 1) {
                     break;
                 }
                 drop(open);
@@ -181,7 +231,7 @@ mod tests {
             release.send(()).expect("the first maker waits");
             threads.into_iter().map(|t| t.join().expect("no panic").is_ok()).collect()
         });
-        assert!(lock(&flights.open).is_empty(), "no flight stays open");
+        assert!(lock(&flights.open).flights.is_empty(), "no flight stays open");
         (made.load(Ordering::SeqCst), results)
     }
 
@@ -204,6 +254,24 @@ mod tests {
         let (made, results) = fly(6, |_| Err(failure()));
         assert_eq!(made, 2);
         assert!(results.iter().all(|ok| !*ok));
+    }
+
+    #[test]
+    fn who_asked_before_a_failure_shares_it_and_who_asks_after_begins_anew() {
+        let flights: Flights<u8, u32> = Flights::default();
+        let made = AtomicU32::new(0);
+        let fail = || {
+            made.fetch_add(1, Ordering::SeqCst);
+            Err(failure())
+        };
+        let queued: Vec<Turn> = (0..5).map(|_| Turn::ungated()).collect();
+        for turn in &queued {
+            assert!(flights.share(&1, LONG, turn, fail).is_err());
+        }
+        assert_eq!(made.load(Ordering::SeqCst), ATTEMPTS_MAX);
+        assert_eq!(flights.share(&2, LONG, &queued[0], || Ok(4)).ok(), Some(4), "another key");
+        assert_eq!(flights.share(&1, LONG, &Turn::ungated(), || Ok(3)).ok(), Some(3));
+        assert_eq!(flights.share(&1, LONG, &queued[0], || Ok(5)).ok(), Some(5), "a success ends it");
     }
 
     #[test]

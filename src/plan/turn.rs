@@ -3,6 +3,7 @@
 //! cores away from hits.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 /// How many threads may compute at once.
 #[derive(Debug)]
@@ -35,26 +36,37 @@ impl Gate {
 #[derive(Debug)]
 pub struct Turn {
     gate: Option<Arc<Gate>>,
+    asked_at: Instant,
 }
 
 impl Turn {
     /// Waits for a permit; given back on drop.
     pub fn take(gate: &Arc<Gate>) -> Turn {
+        Turn::take_for(gate, Instant::now())
+    }
+
+    /// [`Turn::take`] for a request that came at that moment.
+    pub fn take_for(gate: &Arc<Gate>, asked_at: Instant) -> Turn {
         gate.take();
-        Turn { gate: Some(Arc::clone(gate)) }
+        Turn { gate: Some(Arc::clone(gate)), asked_at }
     }
 
     /// For programs without a gate (seeding, tests).
     pub fn ungated() -> Turn {
-        Turn { gate: None }
+        Turn { gate: None, asked_at: Instant::now() }
     }
 
     /// Another thread's turn at the same gate.
     pub fn another(&self) -> Turn {
         match &self.gate {
-            Some(gate) => Turn::take(gate),
-            None => Turn::ungated(),
+            Some(gate) => Turn::take_for(gate, self.asked_at),
+            None => Turn { gate: None, asked_at: self.asked_at },
         }
+    }
+
+    /// When the request came that this turn is for.
+    pub fn asked_at(&self) -> Instant {
+        self.asked_at
     }
 
     /// Runs something that waits (network, lock) without holding the permit.

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use mio::{Token, Waker};
@@ -69,6 +69,7 @@ struct Job {
     owner: Token,
     work: Work,
     ticket: Arc<Ticket>,
+    asked_at: Instant,
     /// Method and target, for the log.
     line: String,
 }
@@ -156,7 +157,7 @@ impl Pool {
             return Err(QueueFull);
         }
         let ticket = Ticket::new(&self.queued);
-        let job = Job { owner, work, ticket: Arc::clone(&ticket), line };
+        let job = Job { owner, work, ticket: Arc::clone(&ticket), asked_at: Instant::now(), line };
         // The pool holds a receiver itself, so the channel is open.
         self.jobs.send(job).map_err(|_| QueueFull)?;
         if self.jobs.len() > self.shared.idle.load(Ordering::Relaxed) {
@@ -219,7 +220,7 @@ impl Shared {
     }
 
     fn run(&self, place: usize, job: Job) {
-        let turn = Turn::take(&self.gate);
+        let turn = Turn::take_for(&self.gate, job.asked_at);
         if !job.ticket.begin() {
             return;
         }

@@ -5,6 +5,7 @@
 #[allow(dead_code)] // a set of tools: features decide which of them a build uses
 mod harness;
 
+mod cache_faults;
 mod embedded;
 #[cfg(feature = "peers")]
 mod fixtures;
