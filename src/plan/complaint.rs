@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 /// At most one line of a kind in this time.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// One kind of complaint of one cache.
-#[derive(Debug, Default)]
+/// One kind of complaint of one cache, or of all sources together.
+#[derive(Debug)]
 pub(super) struct Complaint(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     told: Option<Instant>,
     held_back: u64,
@@ -31,7 +31,17 @@ impl fmt::Display for More {
     }
 }
 
+impl Default for Complaint {
+    fn default() -> Self {
+        Complaint::new()
+    }
+}
+
 impl Complaint {
+    pub(super) const fn new() -> Complaint {
+        Complaint(Mutex::new(State { told: None, held_back: 0 }))
+    }
+
     /// `Some` when a line is due, `None` when it is only counted.
     pub(super) fn due(&self, now: Instant) -> Option<More> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,9 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::complaint::Complaint;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, SupportedSrs, Turn};
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::decor::{self, Placement, TextStyle};
@@ -61,14 +63,16 @@ impl WmsLayer {
         }
     }
 
+    /// What goes upstream of dimensions and of the client's parameters, each name once.
     fn forwarded(&self, query: &MapQuery) -> Vec<(String, String)> {
-        query
-            .parameters
-            .iter()
-            .chain(&query.dimensions)
-            .filter(|(name, _)| self.options.forward_parameters.iter().any(|f| f.eq_ignore_ascii_case(name)))
-            .cloned()
-            .collect()
+        let mut forwarded: Vec<(String, String)> = Vec::new();
+        for (name, value) in query.dimensions.iter().chain(&query.parameters) {
+            let is_wanted = self.options.forward_parameters.iter().any(|f| f.eq_ignore_ascii_case(name));
+            if is_wanted && !forwarded.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                forwarded.push((name.clone(), value.clone()));
+            }
+        }
+        forwarded
     }
 
     fn ask(
@@ -90,16 +94,17 @@ impl WmsLayer {
     }
 
     /// The map in a system that the source speaks, at the size of the query.
-    fn draw_in(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, PlanError> {
-        let Some((coverage_extent, coverage_srs)) = self.extent() else {
+    fn draw_in(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, Halt> {
+        let limit = match self.extent() {
+            None => None,
+            Some((extent, own)) => match own.transform_extent(srs, &extent) {
+                None => return Ok(Drawn::BLANK),
+                limit => limit.filter(|limit| !limit.contains(&query.extent)),
+            },
+        };
+        let Some(limit) = limit else {
             return self.finish(self.ask(query, query.extent, query.size, srs, turn)?, query.size);
         };
-        let Some(limit) = coverage_srs.transform_extent(srs, &coverage_extent) else {
-            return Ok(Drawn::BLANK);
-        };
-        if limit.contains(&query.extent) {
-            return self.finish(self.ask(query, query.extent, query.size, srs, turn)?, query.size);
-        }
         let Some(part) = place_within(&query.extent, query.size, &limit) else { return Ok(Drawn::BLANK) };
         let answer = self.ask(query, part.extent, part.size, srs, turn)?;
         let drawn = self.finish(answer, part.size)?;
@@ -110,11 +115,12 @@ impl WmsLayer {
     }
 
     /// The map asked for in another system and warped.
-    fn draw_warped(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, PlanError> {
+    fn draw_warped(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, Halt> {
         let Some(extent) = query.srs.transform_extent(srs, &query.extent).filter(Extent::is_valid) else {
             return Ok(Drawn::BLANK);
         };
-        let size = size_for(&extent, query.size);
+        let pixels_max = self.options.decode_limits.pixels_bytes_max as u64 / 4;
+        let size = size_for(&extent, query.size, pixels_max);
         let there = MapQuery { extent, size, srs: srs.clone(), ..query.clone() };
         let drawn = self.draw_in(&there, srs, turn)?;
         let Some(raster) = drawn.raster(&self.options.decode_limits)? else { return Ok(drawn) };
@@ -124,17 +130,17 @@ impl WmsLayer {
     }
 
     /// Decodes the answer, which is thereby known to be whole, and checks its size.
-    fn finish(&self, answer: Answer, size: (u32, u32)) -> Result<Drawn, PlanError> {
-        finish(answer, size, &self.options.source.name, &self.options.decode_limits)
-    }
-}
-
-impl MapLayer for WmsLayer {
-    fn draw(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
-        let options = &self.options;
-        if is_elsewhere(options.res_range, options.coverage.as_ref(), query) {
-            return Ok(Drawn::BLANK);
+    fn finish(&self, answer: Answer, size: (u32, u32)) -> Result<Drawn, Halt> {
+        match answer {
+            Answer::Color { color, cacheable, authorize_stale } => {
+                Err(Halt::Excused { color, cacheable, authorize_stale })
+            }
+            answer => Ok(finish(answer, size, &self.options.source.name, &self.options.decode_limits)?),
         }
+    }
+
+    fn draw_shown(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, Halt> {
+        let options = &self.options;
         let supported = &options.supported_srs;
         let drawn = if supported.list.is_empty() {
             self.draw_in(query, &query.srs, turn)?
@@ -149,6 +155,41 @@ impl MapLayer for WmsLayer {
         let mut raster = Raster::clone(&raster);
         render::merge::make_transparent(&mut raster, color, tolerance);
         Ok(Drawn { picture: Picture::Pixels(Arc::new(raster)), ..drawn })
+    }
+}
+
+/// Why nothing more is done with an answer.
+enum Halt {
+    Failed(PlanError),
+    /// `on_error` has a colour for the whole of what was asked for: it is
+    /// neither warped nor made transparent.
+    Excused {
+        color: Color,
+        cacheable: bool,
+        authorize_stale: bool,
+    },
+}
+
+impl From<PlanError> for Halt {
+    fn from(error: PlanError) -> Halt {
+        Halt::Failed(error)
+    }
+}
+
+impl MapLayer for WmsLayer {
+    fn draw(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+        let options = &self.options;
+        if is_elsewhere(options.res_range, options.coverage.as_ref(), query) {
+            return Ok(Drawn::BLANK);
+        }
+        match self.draw_shown(query, turn) {
+            Ok(drawn) => Ok(drawn),
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Excused { color, cacheable, authorize_stale }) => {
+                let raster = Raster::filled(query.size.0, query.size.1, color);
+                Ok(Drawn { picture: Picture::Pixels(Arc::new(raster)), cacheable, authorize_stale })
+            }
+        }
     }
 
     fn is_opaque(&self, query: &MapQuery) -> bool {
@@ -356,6 +397,8 @@ fn is_elsewhere(range: Option<ResRange>, coverage: Option<&Coverage>, query: &Ma
         || coverage.is_some_and(|c| !c.intersects(&query.extent, &query.srs))
 }
 
+static RESIZED: Complaint = Complaint::new();
+
 /// An answer as a picture. Decoding it here proves that it is whole, so that
 /// nothing damaged is ever stored or passed on.
 fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits) -> Result<Drawn, PlanError> {
@@ -372,13 +415,14 @@ fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits)
             if (raster.width, raster.height) != size {
                 // MapProxy takes such an answer too. Cut or padded it keeps its
                 // place and scale, and whatever is stored has the right size.
-                crate::log::warn!(
-                    "{origin}: an image of {}×{} pixels in place of {}×{} is cut or padded",
-                    raster.width,
-                    raster.height,
-                    size.0,
-                    size.1
-                );
+                let (width, height) = (raster.width, raster.height);
+                if let Some(more) = RESIZED.due(Instant::now()) {
+                    crate::log::warn!(
+                        "{origin}: an image of {width}×{height} pixels in place of {}×{} is cut or padded{more}",
+                        size.0,
+                        size.1
+                    );
+                }
                 let fitted = Mosaic::single(Arc::new(raster)).crop(0, 0, size.0, size.1);
                 return Ok(Drawn::pixels(fitted));
             }
@@ -398,14 +442,18 @@ fn same_coverage(a: Option<&Coverage>, b: Option<&Coverage>) -> bool {
     }
 }
 
-/// The size that keeps the query's resolution on the finer axis.
-fn size_for(extent: &Extent, size: (u32, u32)) -> (u32, u32) {
+/// The size that keeps the query's resolution on the finer axis, as far as a
+/// picture of at most `pixels_max` pixels can.
+fn size_for(extent: &Extent, size: (u32, u32), pixels_max: u64) -> (u32, u32) {
     let ratio = extent.width() / extent.height();
-    let side = |pixels: f64| (pixels + 0.5).clamp(1.0, f64::from(SOURCE_SIDE_PX_MAX)) as u32;
+    let side = |pixels: f64, other: u32| {
+        let max = (pixels_max / u64::from(other.max(1))).clamp(1, u64::from(SOURCE_SIDE_PX_MAX));
+        (pixels + 0.5).clamp(1.0, max as f64) as u32
+    };
     if extent.width() / f64::from(size.0) < extent.height() / f64::from(size.1) {
-        (size.0, side(f64::from(size.0) / ratio))
+        (size.0, side(f64::from(size.0) / ratio, size.0))
     } else {
-        (side(f64::from(size.1) * ratio), size.1)
+        (side(f64::from(size.1) * ratio, size.1), size.1)
     }
 }
 
@@ -436,3 +484,6 @@ pub(super) fn place_within(extent: &Extent, size: (u32, u32), limit: &Extent) ->
         offset: (left as i32, top as i32),
     })
 }
+
+#[cfg(test)]
+mod tests;

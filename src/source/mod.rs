@@ -14,7 +14,7 @@ mod semaphore;
 pub mod template;
 pub mod tile;
 #[cfg(test)]
-mod upstream;
+pub(crate) mod upstream;
 pub mod wms;
 
 pub use address::redact;
