@@ -9,24 +9,24 @@ use crate::harness::daemon::Setup;
 use crate::harness::{Client, Daemon, End, TestDir, Upstream, await_some, painted, silent};
 use crate::smoke::painted_map;
 
-const TILE: &str = "/wmts/painted/GLOBAL_WEBMERCATOR/05/17/11.png";
-const HOST: &str = "Host: maps.test\r\n";
+pub const TILE: &str = "/wmts/painted/GLOBAL_WEBMERCATOR/05/17/11.png";
+pub const HOST: &str = "Host: maps.test\r\n";
 
 /// One worker, so that its log tells the order of things.
-fn start<'a>(dir: &'a TestDir, upstream: &Upstream, limits: &str) -> Daemon {
+pub fn start<'a>(dir: &'a TestDir, upstream: &Upstream, limits: &str) -> Daemon {
     let setup: Setup<'a> = Setup::new(dir, painted_map(upstream)).workers(1);
     setup.daemon_yaml(&format!("limits: {{{limits}}}\n")).start()
 }
 
 /// The server is well: it still serves the right tile.
-fn check_tile(daemon: &Daemon) {
+pub fn check_tile(daemon: &Daemon) {
     let reply = daemon.get(TILE);
     assert_eq!(reply.status, 200, "{}", reply.text());
     painted::check(&reply.body, 5, 17, 11).expect("the right tile");
 }
 
 /// Sends bytes; everything that came back, and how it ended.
-fn send(daemon: &Daemon, bytes: &[u8]) -> (Vec<u8>, End) {
+pub fn send(daemon: &Daemon, bytes: &[u8]) -> (Vec<u8>, End) {
     let mut client = daemon.client();
     if client.send(bytes).is_err() {
         return (Vec::new(), End::Reset);
@@ -34,13 +34,13 @@ fn send(daemon: &Daemon, bytes: &[u8]) -> (Vec<u8>, End) {
     client.read_to_end()
 }
 
-fn count(haystack: &[u8], needle: &[u8]) -> usize {
+pub fn count(haystack: &[u8], needle: &[u8]) -> usize {
     haystack.windows(needle.len()).filter(|w| *w == needle).count()
 }
 
 /// Exactly one answer with one of these states, told to close, then a clean
 /// end; what is wrong otherwise.
-fn fault_of_refusal(daemon: &Daemon, bytes: &[u8], statuses: &[u16]) -> Option<String> {
+pub fn fault_of_refusal(daemon: &Daemon, bytes: &[u8], statuses: &[u16]) -> Option<String> {
     let (answer, end) = send(daemon, bytes);
     let text = String::from_utf8_lossy(&answer).into_owned();
     let status = text.split(' ').nth(1).and_then(|s| s.parse::<u16>().ok()).unwrap_or(0);
@@ -58,7 +58,7 @@ fn fault_of_refusal(daemon: &Daemon, bytes: &[u8], statuses: &[u16]) -> Option<S
 }
 
 /// A table of refusals; all faults at once.
-fn check_refusals(daemon: &Daemon, table: &[(&str, Vec<u8>, &[u16])]) {
+pub fn check_refusals(daemon: &Daemon, table: &[(&str, Vec<u8>, &[u16])]) {
     let faults: Vec<String> = table
         .iter()
         .filter_map(|(name, bytes, statuses)| {
@@ -69,7 +69,7 @@ fn check_refusals(daemon: &Daemon, table: &[(&str, Vec<u8>, &[u16])]) {
 }
 
 /// Waits until the worker has written down a request that came after all others.
-fn settle_access_log(daemon: &Daemon) -> String {
+pub fn settle_access_log(daemon: &Daemon) -> String {
     let mark = "/the-last-one";
     daemon.get(mark);
     await_some("the last request in the access log", || {

@@ -10,6 +10,7 @@ mod embedded;
 #[cfg(feature = "peers")]
 mod fixtures;
 mod http_abuse;
+mod http_odd;
 #[cfg(feature = "long")]
 mod long;
 #[cfg(feature = "peers")]
