@@ -166,7 +166,7 @@ fn b4_each_broken_file_is_refused_by_line_and_the_next_good_one_works() {
     let (dir, upstream) = (TestDir::new("b4"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream)).start();
     let workers = daemon.workers();
-    for number in 0..BROKEN.len() {
+    for (number, _) in BROKEN.iter().enumerate() {
         let (map, line, reason) = broken_map(&upstream, number);
         daemon.replace(&daemon.map, &map);
         check_refusal(&reload_in_vain(&daemon), line, reason);
