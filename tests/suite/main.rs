@@ -6,6 +6,7 @@
 mod harness;
 
 mod cache_faults;
+mod command_line;
 mod embedded;
 #[cfg(feature = "peers")]
 mod fixtures;
