@@ -426,20 +426,4 @@ pub(crate) fn merged_extent(layers: &[Arc<dyn MapLayer>]) -> Option<(Extent, Srs
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_taken_out_of_a_url() {
-        let user = |u: &str, p: &str| Some((u.to_owned(), p.to_owned()));
-        for (url, plain, auth) in [
-            ("http://host/wms?a=b@c", "http://host/wms?a=b@c", None),
-            ("http://me:secret@host:80/", "http://host:80/", user("me", "secret")),
-            ("https://me:p%40ss@host?x", "https://host?x", user("me", "p@ss")),
-            ("http://me@host", "http://host", user("me", "")),
-            ("no url", "no url", None),
-        ] {
-            assert_eq!(split_credentials(url), (plain.to_owned(), auth), "{url}");
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::source_layer::place_within;
+use super::source_layer::{Part, place_within};
 use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
 use crate::cache::Dimensions;
@@ -47,8 +47,8 @@ impl CacheLayer {
         self.options.extent.clone().unwrap_or_else(|| (grid.extent, grid.srs.clone()))
     }
 
-    /// The tiles under the query, within the limits.
-    fn affected(&self, query: &MapQuery) -> Result<Option<Affected>, PlanError> {
+    /// The tiles under an area, within the limits.
+    fn affected(&self, extent: &Extent, size: (u32, u32), srs: &Srs) -> Result<Option<Affected>, PlanError> {
         let grid = self.options.cache.grid();
         let tile_bytes = u64::from(grid.tile_size.0) * u64::from(grid.tile_size.1) * 4;
         let bound = TILES_MAX.min(TILES_BYTES_MAX / tile_bytes.max(1)).max(2);
@@ -56,7 +56,7 @@ impl CacheLayer {
             0 => bound,
             limit => limit.min(bound),
         };
-        let affected = match grid.affected(&query.extent, query.size, &query.srs, limit as usize) {
+        let affected = match grid.affected(extent, size, srs, limit as usize) {
             Ok(affected) => affected,
             Err(GridError::NoTiles) => return Ok(None),
             Err(error) => return Err(PlanError::NotOneTile(error.to_string())),
@@ -79,7 +79,9 @@ impl CacheLayer {
         if query.size != grid.tile_size {
             return refuse(format!("invalid tile size (use {}x{})", grid.tile_size.0, grid.tile_size.1));
         }
-        let Some(affected) = self.affected(query)? else { return Ok(Drawn::BLANK) };
+        let Some(affected) = self.affected(&query.extent, query.size, &query.srs)? else {
+            return Ok(Drawn::BLANK);
+        };
         if affected.columns * affected.rows != 1 {
             return refuse("not a single tile".into());
         }
@@ -102,8 +104,10 @@ impl CacheLayer {
     fn draw_map(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
         let cache = &self.options.cache;
         let grid = cache.grid();
-        let Some((part, offset)) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
-        let Some(affected) = self.affected(&part)? else { return Ok(Drawn::BLANK) };
+        let Some(part) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
+        let Some(affected) = self.affected(&part.extent, part.size, &query.srs)? else {
+            return Ok(Drawn::BLANK);
+        };
         let dimensions = Dimensions::new(&query.dimensions).map_err(cache_error)?;
         let loaded = cache.rasters(&affected.tiles, dimensions.as_ref(), turn)?;
         if loaded.iter().all(|(raster, _)| raster.is_none()) {
@@ -119,11 +123,11 @@ impl CacheLayer {
             tiles: loaded.into_iter().map(|(raster, _)| raster).collect(),
             background,
         };
-        let target = warp::Target { extent: part.extent, size: part.size, srs: part.srs.clone() };
+        let target = warp::Target { extent: part.extent, size: part.size, srs: query.srs.clone() };
         let mut raster = warp::draw(&mosaic, &affected.extent, &grid.srs, &target, image.resampling);
         if part.size != query.size {
             let mut whole = Raster::filled(query.size.0, query.size.1, [255, 255, 255, 0]);
-            merge::over(&mut whole, &raster, offset, None);
+            merge::over(&mut whole, &raster, part.offset, None);
             raster = whole;
         }
         Ok(Drawn { cacheable, ..Drawn::pixels(raster) })
@@ -131,18 +135,17 @@ impl CacheLayer {
 
     /// The query cut to this layer's area, in whole pixels as MapProxy cuts it,
     /// and where in the query it lies; `None` when they do not meet.
-    fn covered_part(&self, query: &MapQuery) -> Option<(MapQuery, (i32, i32))> {
+    fn covered_part(&self, query: &MapQuery) -> Option<Part> {
         let (extent, srs) = self.world();
         let there = query.srs.transform_extent(&srs, &query.extent)?;
         if extent.contains(&there) {
-            return Some((query.clone(), (0, 0)));
+            return Some(Part { extent: query.extent, size: query.size, offset: (0, 0) });
         }
         if !extent.intersects(&there) {
             return None;
         }
         let here = srs.transform_extent(&query.srs, &extent)?;
-        let part = place_within(&query.extent, query.size, &here)?;
-        Some((MapQuery { extent: part.extent, size: part.size, ..query.clone() }, part.offset))
+        place_within(&query.extent, query.size, &here)
     }
 }
 
