@@ -101,10 +101,13 @@ fn kinds_of_sources() {
     built("  c: {sources: [tms], grids: [GLOBAL_WEBMERCATOR]}", |builder, _| {
         assert!(builder.errors.is_empty());
     });
-    // Meta tiles of a source that has only tiles are refused beside one that has maps.
-    built("  c: {sources: [tms, wms], grids: [GLOBAL_WEBMERCATOR]}", |builder, _| {
-        assert_eq!(builder.errors.len(), 1, "{:?}", builder.errors);
-    });
+    // Ready tiles and drawn ones share a cache that makes tile by tile.
+    built(
+        "  c: {sources: [tms, wms], grids: [GLOBAL_WEBMERCATOR], meta_size: [1, 1], meta_buffer: 0}",
+        |builder, _| {
+            assert!(builder.errors.is_empty(), "{:?}", builder.errors);
+        },
+    );
 }
 
 #[test]
