@@ -21,6 +21,10 @@ pub enum Answer {
     Bytes(&'static str, Vec<u8>),
     /// The right picture's header and half of its bytes, then a close.
     Truncated,
+    /// As [`Answer::Truncated`], but ended with a reset.
+    Reset,
+    /// A picture's header, then chunks for as long as somebody reads them.
+    Endless,
     /// A close without an answer.
     Dropped,
 }
@@ -180,6 +184,21 @@ fn answer(writer: &mut TcpStream, target: &str, answer: Answer) -> bool {
         Answer::Truncated => {
             let body = paint(target).unwrap_or_default();
             send(200, "image/png", &body, body.len() / 2)
+        }
+        Answer::Reset => {
+            let body = paint(target).unwrap_or_default();
+            let _ = send(200, "image/png", &body, body.len() / 2);
+            let _ = socket2::SockRef::from(&*writer).set_linger(Some(std::time::Duration::ZERO));
+            false
+        }
+        Answer::Endless => {
+            let head = "HTTP/1.1 200 Mock\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let chunk = [b"1000\r\n".as_slice(), &[0; 0x1000], b"\r\n"].concat();
+            let mut sent = writer.write_all(head.as_bytes());
+            while sent.is_ok() {
+                sent = writer.write_all(&chunk);
+            }
+            false
         }
         Answer::Status(status) => send(status, "text/plain", b"as the test wants it", 0),
         Answer::Bytes(kind, body) => send(200, kind, &body, 0),

@@ -34,7 +34,7 @@ pub fn map(upstream: &Upstream, cache: &Path, keys: &str) -> String {
 }
 
 pub const SINGLE: &str = "meta_size: [1, 1], meta_buffer: 0";
-const FOUR: &str = "meta_size: [2, 2], meta_buffer: 0";
+pub const FOUR: &str = "meta_size: [2, 2], meta_buffer: 0";
 
 pub fn target(level: u32, column: u32, row: u32) -> String {
     format!("/wmts/painted/GLOBAL_WEBMERCATOR/{level:02}/{column}/{row}.png")
@@ -82,12 +82,12 @@ fn temps(cache: &Path) -> Vec<PathBuf> {
     files_below(cache).into_iter().filter(|path| path.extension().is_some_and(|e| e == "tmp")).collect()
 }
 
-fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
     std::fs::create_dir_all(path.parent().expect("a tile lies in a directory")).expect("directories");
     std::fs::write(path, bytes).expect("a file in the tile's place");
 }
 
-fn set_time(path: &Path, time: SystemTime) {
+pub fn set_time(path: &Path, time: SystemTime) {
     let file = std::fs::File::options().write(true).open(path).expect("a file");
     file.set_modified(time).expect("a time of modification");
 }
@@ -354,7 +354,7 @@ fn clean_and_kill(cache: &Path, daemons: &[Daemon], random: &mut Random, answere
 }
 
 /// Whether a local server has taken every connection and read what was sent.
-fn is_all_read(port: u16) -> bool {
+pub fn is_all_read(port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of connections");
     table.lines().skip(1).all(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();

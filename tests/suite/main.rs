@@ -20,4 +20,5 @@ mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;
 mod smoke;
+mod upstream_faults;
 mod workers;
