@@ -13,6 +13,7 @@ use super::generation::Generation;
 use super::signals;
 use crate::board::Board;
 use crate::conf::FileSet;
+use crate::conf::daemon::Limits;
 use crate::log;
 use crate::sys::{self, Forked};
 use crate::worker::{Birth, run};
@@ -77,7 +78,7 @@ fn be_born(
     kept.extend([channel.as_raw_fd(), files.as_raw_fd()]);
     sys::close_all_but(&kept).map_err(resource)?;
 
-    sys::raise_open_files(OPEN_FILES_MAX).map_err(resource)?;
+    let open_files_max = sys::raise_open_files(OPEN_FILES_MAX).map_err(resource)?;
     sys::limit_data_bytes(generation.daemon.limits.worker_data_bytes).map_err(resource)?;
     if let Some(identity) = &generation.identity {
         sys::drop_privileges(identity).map_err(|error| (EXIT_CONFIGURATION, error))?;
@@ -87,8 +88,10 @@ fn be_born(
     let block = sys::read_memory_file(&files, u64::MAX).map_err(resource)?;
     let files = FileSet::from_bytes(&block)
         .ok_or_else(|| (EXIT_CONFIGURATION, io::Error::other("the sealed files are not a set of files")))?;
+    let mut daemon = generation.daemon.clone();
+    leave_descriptors_for_work(&mut daemon.limits, open_files_max);
     Ok(Birth {
-        daemon: generation.daemon.clone(),
+        daemon,
         files,
         generation: generation.number,
         slot,
@@ -96,4 +99,33 @@ fn be_born(
         listeners,
         channel,
     })
+}
+
+/// Connections get at most half of the descriptors: the rest are for upstreams,
+/// tiles and locks, without which a request that was taken cannot be answered.
+fn leave_descriptors_for_work(limits: &mut Limits, open_files_max: u64) {
+    let connections_max = usize::try_from(open_files_max / 2).unwrap_or(usize::MAX).max(1);
+    if limits.connections_per_worker > connections_max {
+        log::warn!(
+            "only {open_files_max} files may be open at once: {connections_max} connections at a time instead of {}",
+            limits.connections_per_worker
+        );
+        limits.connections_per_worker = connections_max;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_half_of_the_descriptors() {
+        for (open_files_max, configured, taken) in
+            [(65_536, 1_000, 1_000), (64, 1_000, 32), (64, 20, 20), (1, 5, 1), (u64::MAX, 7, 7)]
+        {
+            let mut limits = Limits { connections_per_worker: configured, ..Limits::default() };
+            leave_descriptors_for_work(&mut limits, open_files_max);
+            assert_eq!(limits.connections_per_worker, taken, "{open_files_max}");
+        }
+    }
 }

@@ -162,15 +162,89 @@ fn b1_a_reload_under_many_clients_loses_nothing() {
 }
 
 #[test]
+fn b2_reloads_on_top_of_each_other_pile_up_nothing() {
+    let seed = seed("b2");
+    let (dir, upstream) = (TestDir::new("b2"), Upstream::start());
+    let daemon = Setup::new(&dir, painted_map(&upstream))
+        .daemon_yaml("limits: {drain_idle_ms: 200, generations_max: 3}\n")
+        .start();
+    let styles: Vec<Style> =
+        (0..12).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect();
+    let load = Load::start(daemon.address, seed, &styles, tiles_and_maps(0));
+    load.await_answers(200);
+    let mut most = 0;
+    for _ in 0..60 {
+        daemon.signal(Signal::SIGHUP);
+        load.await_answers(20);
+        most = most.max(daemon.workers().len());
+    }
+    // Two workers of three generations, and a probe.
+    assert!(most <= 7, "{most} processes at once");
+    let title = "After all";
+    reload(&daemon, &titled_map(&upstream, title));
+    await_title(&daemon, title);
+    let tally = load.stop();
+    eprintln!("{most} processes at most, {} reloads; {tally:?}", count_in_log(&daemon, RELOADED));
+    tally.check();
+    daemon.await_workers(2, &[]);
+    daemon.stop();
+}
+
+#[test]
+fn b3_many_reloads_leave_the_master_as_it_was() {
+    let (dir, upstream) = (TestDir::new("b3"), Upstream::start());
+    let daemon = Setup::new(&dir, painted_map(&upstream)).workers(1).start();
+    let look = || {
+        let workers = daemon.await_workers(1, &[]);
+        (silent::descriptors(daemon.pid()), silent::resident_kib(daemon.pid()), workers)
+    };
+    // The first ones fill what is kept for later.
+    for number in 1..=10 {
+        daemon.signal(Signal::SIGHUP);
+        daemon.await_log(RELOADED, number);
+    }
+    let (descriptors, kib, _) = look();
+    for number in 11..=60 {
+        daemon.signal(Signal::SIGHUP);
+        daemon.await_log(RELOADED, number);
+    }
+    let (descriptors_after, kib_after, _) = look();
+    eprintln!("the master: {kib} KiB, then {kib_after} KiB");
+    assert_eq!(descriptors_after, descriptors);
+    assert!(kib_after < kib + 2 * 1024, "{kib} KiB grew to {kib_after} KiB");
+    daemon.stop();
+}
+
+#[test]
+fn b12_who_does_not_read_is_cut_at_the_end_of_a_drain() {
+    let (dir, upstream) = (TestDir::new("b12"), Upstream::start());
+    let daemon = Setup::new(&dir, painted_map(&upstream))
+        .daemon_yaml("limits: {drain_max_ms: 600, keep_alive_requests: 1000000}\n")
+        .start();
+    let old = daemon.workers();
+    let mut client = daemon.client();
+    socket2::SockRef::from(client.stream()).set_recv_buffer_size(4_096).expect("a small window");
+    client.stream().set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    let requests = format!("GET {CAPABILITIES} HTTP/1.1\r\nHost: maps.test\r\n\r\n").repeat(200);
+    // Until nothing more fits in: the server waits for us to read.
+    while client.send(&requests).is_ok() {}
+    reload(&daemon, &titled_map(&upstream, "New"));
+    daemon.await_log("cut at the end of the drain", 1);
+    daemon.await_workers(2, &old);
+    assert_ne!(client.read_to_end().1, End::Timeout);
+    daemon.stop();
+}
+
+#[test]
 fn b4_each_broken_file_is_refused_by_line_and_the_next_good_one_works() {
     let (dir, upstream) = (TestDir::new("b4"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream)).start();
     let workers = daemon.workers();
-    for (number, _) in BROKEN.iter().enumerate() {
+    for (number, (name, ..)) in BROKEN.iter().enumerate() {
         let (map, line, reason) = broken_map(&upstream, number);
         daemon.replace(&daemon.map, &map);
         check_refusal(&reload_in_vain(&daemon), line, reason);
-        assert_eq!(daemon.workers(), workers, "{}: the same workers serve", BROKEN[number].0);
+        assert_eq!(daemon.workers(), workers, "{name}: the same workers serve");
     }
     // Every error at once, also across keys.
     let two = painted_map(&upstream).replacen("grids: [GLOBAL_WEBMERCATOR]", "grids: [nowhere]", 1).replacen(

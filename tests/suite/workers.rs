@@ -401,6 +401,40 @@ fn a24_inherited_descriptors_reach_no_worker() {
     });
 }
 
+#[test]
+fn a18_without_descriptors_connections_wait_and_are_served_later() {
+    let dir = TestDir::new("a18");
+    with_shell(&dir, "ulimit -n 64", |pid, address| {
+        let worker = silent::children(pid)[0];
+        let mut clients: Vec<Client> =
+            (0..200).map(|_| Client::connect(address).expect("the kernel accepts")).collect();
+        for client in &mut clients {
+            let request = format!("GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", tile(17, 11));
+            client.send(request).expect("the kernel takes it");
+        }
+        let log = || std::fs::read_to_string(dir.join("error.log")).unwrap_or_default();
+        let before = sockets::processor_ticks(worker);
+        let began = Instant::now();
+        let (mut served, mut turned_away) = (0, 0);
+        for client in &mut clients {
+            match client.read_reply(false) {
+                Ok(reply) if reply.status == 200 => served += 1,
+                Ok(reply) => panic!("{}: {}", reply.status, reply.text()),
+                Err(End::Timeout | End::Open) => panic!("a client was forgotten"),
+                Err(End::Fin | End::Reset) => turned_away += 1,
+            }
+        }
+        let ticks = sockets::processor_ticks(worker) - before;
+        eprintln!("{served} served, {turned_away} turned away in {:?}, {ticks} ticks", began.elapsed());
+        assert_eq!((served, turned_away), (200, 0), "{}", log());
+        assert_eq!(silent::children(pid), [worker], "nobody died of it");
+        drop(clients);
+        let mut client = Client::connect(address).expect("it accepts");
+        client.send_get(&tile(18, 11)).expect("sent");
+        check_tile(&mut client, 18, 11);
+    });
+}
+
 /// Tiles of a level that is wide enough to make new ones all the time.
 fn wide(random: &mut Random) -> Target {
     Target::tile(9, random.between(0, 512) as u32, random.between(0, 512) as u32)
