@@ -82,7 +82,7 @@ impl CacheLayer {
         let Some(affected) = self.affected(&query.extent, query.size, &query.srs)? else {
             return Ok(Drawn::BLANK);
         };
-        if affected.columns * affected.rows != 1 {
+        if (affected.columns, affected.rows) != (1, 1) {
             return refuse("not a single tile".into());
         }
         if !aligns(&query.extent, &affected.extent, query.size) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::create::lay_over;
 use super::source_layer::place_within;
-use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, Turn};
+use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, SourceError, Turn};
 use crate::geo::{Coverage, Extent};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::encode::GeoTag;
@@ -259,11 +259,17 @@ fn paint_attribution(canvas: &mut Raster, text: &str) {
     decor::draw_text(canvas, text, &style);
 }
 
-/// What a client may read of a failure.
+/// What a client may read of a failure, in MapProxy's words. With
+/// `hide_details` neither addresses nor answers of sources are shown, nor
+/// paths; the log has them.
 pub fn error_text(error: &PlanError, hide_details: bool) -> String {
     match error {
-        PlanError::Source(_) | PlanError::Image { .. } | PlanError::Cache(_) if hide_details => {
-            "unable to retrieve the map from its source".to_owned()
+        PlanError::Source(source) if hide_details => source.public_text().to_owned(),
+        PlanError::Image { .. } if hide_details => "Source sent a damaged or wrong image".to_owned(),
+        PlanError::Cache(_) if hide_details => "internal error".to_owned(),
+        PlanError::Source(SourceError::Status { url, status }) => format!("HTTP Error \"{url}\": {status}"),
+        PlanError::Source(SourceError::Transport { url, reason }) => {
+            format!("No response from URL \"{url}\": {reason}")
         }
         other => other.to_string(),
     }

@@ -267,7 +267,7 @@ impl MapLayer for TileLayer {
             Ok(affected) => affected,
             Err(_) => return Ok(Drawn::BLANK),
         };
-        if affected.columns * affected.rows != 1 {
+        if (affected.columns, affected.rows) != (1, 1) {
             return Err(PlanError::NotOneTile("query does not align to a tile of the source".into()));
         }
         let Some(tile) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };

@@ -100,7 +100,8 @@ impl TileCache {
             return None;
         }
         let path = self.options.store.path_of(tile)?;
-        Some(TileFile { path, format: self.format(), fresh_after: self.stale_until().map(fresh_from) })
+        let stale_until = if self.is_read_only { None } else { self.stale_until() };
+        Some(TileFile { path, format: self.format(), fresh_after: stale_until.map(fresh_from) })
     }
 
     /// The tile from the store, or made. `tile` in the grid's own counting. A
@@ -201,7 +202,8 @@ impl TileCache {
             None => self.identity(&tile)?,
         };
         let Some(identity) = identity else { return Ok(None) };
-        if let Some(until) = self.stale_until()
+        if !self.is_read_only
+            && let Some(until) = self.stale_until()
             && is_stale(modified_of(&identity), until)
         {
             return Ok(None);

@@ -91,3 +91,45 @@ impl Drop for Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn free(gate: &Gate) -> usize {
+        *gate.free.lock().expect("not poisoned")
+    }
+
+    #[test]
+    fn who_waits_holds_no_permit() {
+        let gate = Gate::new(1);
+        let turn = Turn::take(&gate);
+        assert_eq!(free(&gate), 0);
+        let other = turn.wait(|| {
+            let other = turn.another();
+            assert_eq!(free(&gate), 0);
+            drop(other);
+            free(&gate)
+        });
+        assert_eq!((other, free(&gate)), (1, 0));
+        drop(turn);
+        assert_eq!(free(&gate), 1);
+        assert_eq!(Turn::ungated().wait(|| 7), 7);
+    }
+
+    #[test]
+    fn a_panic_loses_no_permit() {
+        let gate = Gate::new(2);
+        for waiting in [true, false] {
+            let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let turn = Turn::take(&gate);
+                if waiting {
+                    turn.wait(|| panic!("made by the test"));
+                }
+                panic!("made by the test");
+            }));
+            assert!(broken.is_err());
+            assert_eq!(free(&gate), 2);
+        }
+    }
+}

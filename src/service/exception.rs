@@ -2,7 +2,7 @@
 //! how a failure is told in the words of each protocol.
 
 use super::xml::XmlWriter;
-use crate::plan::{PlanError, SourceError};
+use crate::plan::{PlanError, error_text};
 use crate::wire::Response;
 
 /// Fields that change the addresses in a document.
@@ -41,29 +41,11 @@ impl Failure {
         match error {
             PlanError::TileOutOfRange => Failure::tile_out_of_range(),
             PlanError::Source(_) | PlanError::Image { .. } => {
-                Failure { internal: true, ..Failure::new(client_text(error, hide_details)) }
+                Failure { internal: true, ..Failure::new(error_text(error, hide_details)) }
             }
             _ => Failure { internal: true, unexpected: true, ..Failure::new("internal error") },
         }
     }
-}
-
-/// What a client may read of a failure. With `hide_details` neither addresses
-/// nor answers of sources are shown; the log has them.
-pub fn client_text(error: &PlanError, hide_details: bool) -> String {
-    let source = match error {
-        PlanError::Source(source) => source,
-        PlanError::Image { .. } if hide_details => return "Source sent a damaged or wrong image".to_owned(),
-        other => return other.to_string(),
-    };
-    if !hide_details {
-        return match source {
-            SourceError::Status { url, status } => format!("HTTP Error \"{url}\": {status}"),
-            SourceError::Transport { url, reason } => format!("No response from URL \"{url}\": {reason}"),
-            other => other.to_string(),
-        };
-    }
-    source.public_text().to_owned()
 }
 
 /// A text or XML document. `text/…` types name their character set, and all

@@ -218,6 +218,7 @@ fn a_source_that_is_not_asked_while_serving_leaves_the_store_as_it_is() {
         store.put(tile(2, 2), &png(OLD_COLOR), old());
         let found = ask(&cache, &[tile(2, 2), tile(3, 3)]).unwrap();
         assert!(found[0].as_ref().is_some_and(|t| t.from_store) && found[1].is_none());
+        assert_eq!(cache.tile_file(&tile(2, 2).into()).map(|file| file.fresh_after), Some(None));
         assert_eq!(store.locks.load(Ordering::Relaxed), 0);
     }
 }

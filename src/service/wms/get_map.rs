@@ -8,10 +8,12 @@ use super::layer::LayerExtent;
 use super::request::{MapRequest, Telling};
 use super::{Wms, WmsVersion};
 use crate::geo::Extent;
-use crate::plan::{ComposeOptions, Composed, MapLayer, MapQuery, OnSourceErrors, PlanError, compose};
+use crate::plan::{
+    ComposeOptions, Composed, MapLayer, MapQuery, OnSourceErrors, PlanError, compose, error_text,
+};
 use crate::render::DecodeLimits;
 use crate::service::Answer;
-use crate::service::exception::{Failure, client_text, no_cache};
+use crate::service::exception::{Failure, no_cache};
 use crate::service::parameters::Parameters;
 use crate::wire::{Body, Headers, Request, Response, cond};
 
@@ -166,7 +168,7 @@ impl MapWork {
         match error {
             PlanError::Source(_) | PlanError::Image { .. } => {
                 crate::log::warn!("map failed: {error}");
-                let text = client_text(error, self.map.options.hide_error_details);
+                let text = error_text(error, self.map.options.hide_error_details);
                 Failure::new(match self.map.options.on_source_errors {
                     OnSourceErrors::Notify => format!("Could not get any sources:\n{text}"),
                     OnSourceErrors::Raise => text,
