@@ -90,6 +90,14 @@ function fitting(extent, resolutions) {
   return fits ?? (isWorld ? resolutions.at(-1) : resolutions[0]);
 }
 
+// A drawn sign for a button: no font can lack it.
+function sign(path) {
+  const holder = document.createElement('span');
+  holder.className = 'sign';
+  holder.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" aria-hidden="true"><path d="${path}" fill="none" stroke="currentColor" stroke-width="2"/></svg>`;
+  return holder;
+}
+
 const view = firstView();
 const backgrounds = config.background ? [new TileLayer({ source: new XYZ({ url: config.background }) })] : [];
 const map = new Map({
@@ -98,12 +106,15 @@ const map = new Map({
   layers: [...backgrounds, config.wms ? wmsLayer('map') : tileLayer()],
   controls: [
     new Zoom({ zoomInTipLabel: 'Zoom in', zoomOutTipLabel: 'Zoom out' }),
-    new FullScreen({ tipLabel: 'Full screen' }),
+    new FullScreen({ tipLabel: 'Full screen', label: sign('M3 9V3h6M15 3h6v6M21 15v6h-6M9 21H3v-6'), labelActive: sign('M9 3v6H3M21 9h-6V3M15 21v-6h6M3 15h6v6') }),
     new ScaleLine(),
     new Attribution({ collapsible: false }),
   ],
   interactions: interactions({ altShiftDragRotate: false, pinchRotate: false }),
 });
+
+// A title alone does not name a button to those who hear the page.
+for (const button of box.querySelectorAll('button')) button.setAttribute('aria-label', button.title);
 
 // How the requests fare.
 

@@ -5,6 +5,8 @@
 #[allow(dead_code)] // a set of tools: features decide which of them a build uses
 mod harness;
 
+#[cfg(feature = "peers")]
+mod browser;
 mod cache_faults;
 mod command_line;
 mod embedded;

@@ -19,7 +19,7 @@ use crate::wire::Response;
 /// source some work.
 const PICTURES_MAX: usize = 60;
 /// Width and height of a picture.
-const PICTURE_PX: (u32, u32) = (480, 240);
+const PICTURE_PX: (u32, u32) = (720, 360);
 
 #[derive(Serialize)]
 struct Service {
