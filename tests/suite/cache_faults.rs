@@ -78,6 +78,7 @@ pub fn check_tiles(cache: &Path) -> usize {
     checked
 }
 
+#[cfg(feature = "fail-points")]
 fn temps(cache: &Path) -> Vec<PathBuf> {
     files_below(cache).into_iter().filter(|path| path.extension().is_some_and(|e| e == "tmp")).collect()
 }
