@@ -20,9 +20,12 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Bytes and when they were stored.
+type Stored = (Arc<[u8]>, SystemTime);
+
 /// Tiles in memory; only locks lie on a disk.
 pub struct FakeStore {
-    tiles: Mutex<HashMap<TileAddress, (Arc<[u8]>, SystemTime)>>,
+    tiles: Mutex<HashMap<TileAddress, Stored>>,
     lock_dir: PathBuf,
     pub is_read_only: AtomicBool,
     pub locks: AtomicU32,
