@@ -29,6 +29,8 @@ const ACCEPTS_PER_TURN: usize = 32;
 const HEAD_START_MS: u64 = 10;
 /// How often a worker that stepped back looks at the others.
 const BALANCE_LOOK_MS: u64 = 50;
+/// Between two kept connections that are handed over to a sibling.
+const HAND_OVER_INTERVAL_MS: u64 = 50;
 /// A sibling whose loop has not turned for so long takes nothing.
 const SIBLING_STALE_MS: u64 = 1_500;
 /// Without descriptors, waiting is all that helps.
@@ -122,12 +124,14 @@ pub(super) struct Door {
     /// no other descriptor left: the client gets an answer of a kind.
     spare: Option<File>,
     descriptors_logged_ms: Option<u64>,
+    /// When it was last looked whether to hand a connection over.
+    hand_over_ms: u64,
 }
 
 impl Door {
     pub fn new(listeners: Vec<Listener>) -> Door {
         let spare = File::open("/dev/null").ok();
-        Door { listeners, stance: Stance::Full, spare, descriptors_logged_ms: None }
+        Door { listeners, stance: Stance::Full, spare, descriptors_logged_ms: None, hand_over_ms: 0 }
     }
 
     /// Until when the loop may sleep as far as the door is concerned.
@@ -209,8 +213,26 @@ impl Worker {
     /// loaded one that could take the next.
     fn is_heavy(&self) -> bool {
         let own = self.connections.count() as u64;
-        let least = self
-            .board
+        self.least_of_siblings().is_some_and(|least| own >= least + 2 + least / 8)
+    }
+
+    /// Whether to end one kept connection after its answer, so that its client
+    /// comes back to a sibling that holds far fewer. Who keeps a connection
+    /// stays where it came to: with a worker that was alone awake in a rush, or
+    /// with the survivor of a death.
+    pub(super) fn hands_over(&mut self) -> bool {
+        let now_ms = self.clock.now_ms;
+        if now_ms < self.door.hand_over_ms + HAND_OVER_INTERVAL_MS {
+            return false;
+        }
+        self.door.hand_over_ms = now_ms;
+        let own = self.connections.count() as u64;
+        self.least_of_siblings().is_some_and(|least| own >= least + 4 + least / 4)
+    }
+
+    /// Connections of the least loaded sibling that could take the next one.
+    fn least_of_siblings(&self) -> Option<u64> {
+        self.board
             .live_slots()
             .filter(|(number, slot)| {
                 *number != self.slot
@@ -218,8 +240,7 @@ impl Worker {
                     && slot.tick_ms() + SIBLING_STALE_MS > self.clock.now_ms
             })
             .map(|(_, slot)| slot.connections())
-            .min();
-        least.is_some_and(|least| own >= least + 2 + least / 8)
+            .min()
     }
 
     /// Once in each turn of the loop: opens or shuts as things have become.

@@ -285,7 +285,10 @@ impl Worker {
         let requests_max =
             self.limits.keep_alive_requests.saturating_add(if has_sent_more { PIPELINE_GRACE } else { 0 });
         let may_stay = !self.drain.is_on() || has_sent_more;
-        let stays = wants_more && may_stay && connection.requests < requests_max;
+        let stays = wants_more
+            && may_stay
+            && connection.requests < requests_max
+            && (has_sent_more || !self.hands_over());
         let may_be_sending = connection.readable || !connection.input.is_empty();
         exchange.next = match (stays, exchange.message.is_some() && !wants_more && !may_be_sending) {
             (true, _) => Next::Request,

@@ -86,13 +86,15 @@ fn check_refusal(told: &str, line: u32, reason: &str) {
     assert!(told.contains(reason), "no {reason:?} in\n{told}");
 }
 
-/// Connections of each worker, once the present two are all there are and
-/// every client has one.
+/// Connections of each worker, once the present two are all there are, every
+/// client has one, and neither holds more than ten: where one worker alone was
+/// awake when all came, it hands some over.
 fn await_split(daemon: &Daemon, clients: usize) -> Vec<usize> {
     await_some("all clients to be with two workers", || {
         let workers = daemon.workers();
         let split = sockets::connections(daemon.address.port(), &workers);
-        (workers.len() == 2 && split.iter().sum::<usize>() == clients).then_some(split)
+        let is_even = split.iter().all(|count| *count <= 10);
+        (workers.len() == 2 && split.iter().sum::<usize>() == clients && is_even).then_some(split)
     })
 }
 
@@ -107,7 +109,6 @@ fn thirty_reloads_under_load_lose_nothing() {
 
     let split = await_split(&daemon, styles.len());
     eprintln!("connections of each worker: {split:?}");
-    assert!(split.iter().all(|count| *count <= 10), "{split:?}");
     let workers = daemon.workers();
     let ticks = |pids: &[u32]| pids.iter().map(|pid| sockets::processor_ticks(*pid)).collect::<Vec<u64>>();
     let before = ticks(&workers);
@@ -134,7 +135,6 @@ fn thirty_reloads_under_load_lose_nothing() {
     load.await_answers(64);
     let split = await_split(&daemon, styles.len());
     eprintln!("connections of each worker afterwards: {split:?}");
-    assert!(split.iter().all(|count| *count <= 10), "{split:?}");
     let tally = load.stop();
     eprintln!("{tally:?}");
     tally.check();

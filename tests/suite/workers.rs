@@ -435,6 +435,28 @@ fn a18_without_descriptors_connections_wait_and_are_served_later() {
     });
 }
 
+#[test]
+fn the_replacement_of_a_dead_worker_gets_its_share_of_kept_connections() {
+    let seed = seed("share");
+    let (dir, upstream) = (TestDir::new("share"), Upstream::start());
+    let daemon = Setup::new(&dir, painted_map(&upstream)).start();
+    let load = Load::start(daemon.address, seed, &[Style::KeepAlive { depth: 1 }; 16], |random| {
+        Target::tile(5, random.between(16, 20) as u32, random.between(8, 12) as u32)
+    });
+    load.await_answers(64);
+    let dead = daemon.workers()[0];
+    send(dead, Signal::SIGKILL);
+    let workers = daemon.await_workers(2, &[dead]);
+    let split = await_some("both workers to hold a share", || {
+        let split = sockets::connections(daemon.address.port(), &workers);
+        split.iter().all(|count| (6..=10).contains(count)).then_some(split)
+    });
+    eprintln!("connections after the death: {split:?}");
+    let tally = load.stop();
+    assert_eq!(tally.faults(), tally.resets + tally.early_ends, "{tally:?}");
+    daemon.stop();
+}
+
 /// Tiles of a level that is wide enough to make new ones all the time.
 fn wide(random: &mut Random) -> Target {
     Target::tile(9, random.between(0, 512) as u32, random.between(0, 512) as u32)
