@@ -27,7 +27,7 @@ def mercator(lon, lat):
 # The seeded area, and what of it a map in EPSG:25832 may show (corners stay inside of it).
 WEST, SOUTH, EAST, NORTH = cache.AREA_DEGREES
 AREA_MERCATOR = (*mercator(WEST, SOUTH), *mercator(EAST, NORTH))
-AREA_UTM = (-500_000, 4_000_000, 1_700_000, 7_200_000)
+AREA_UTM = (-500_000, 4_600_000, 1_700_000, 7_200_000)
 TOWN_MERCATOR = (*mercator(5, 45), *mercator(17, 54))
 TOWN_UTM = (150_000, 5_000_000, 950_000, 6_000_000)
 
@@ -101,8 +101,8 @@ class Work:
 
 def maps(name, layers, mime, srs, goals):
     areas = ((AREA_MERCATOR, TOWN_MERCATOR), (AREA_UTM, TOWN_UTM))[srs != "EPSG:3857"]
-    # A degree of latitude is shorter in mercator's metres: this keeps the tiles of one map as many.
-    finest = resolution(cache.LEVEL_MAX) * (1 if srs == "EPSG:3857" else 0.62)
+    # A metre of mercator is shorter on the ground: from 41° to the north no finer level is asked for.
+    finest = resolution(cache.LEVEL_MAX) * (1 if srs == "EPSG:3857" else 0.76)
     for kind, boxes, area in (("fresh", fresh, areas[0]), ("overlapping", overlapping, areas[1])):
         own = {peer: goal[kind == "overlapping"] for peer, goal in goals.items()}
         yield Work(
