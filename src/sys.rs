@@ -2,6 +2,7 @@
 //! safe form, and the few calls that several rooms need alike. No policy: who
 //! forks, waits or locks, and why, is decided by the callers.
 
+pub mod allocator;
 pub mod failpoint;
 
 use std::ffi::CString;

@@ -77,6 +77,11 @@ def other_table(results):
         ours, theirs = memory["rhumb"] / 1024, memory["mapproxy"] / 1024
         verdict = "less: reached" if ours < theirs else "less: **missed**"
         rows.append(f"| largest worker under this load (PSS, memory tiers included) | {ours:.0f} MiB | {theirs:.0f} MiB | {verdict} |")
+    for name, sizes in results.get("sizes", {}).items():
+        ours, theirs = sizes["rhumb"], sizes["mapproxy"]
+        verdict = "not above: reached" if ours <= theirs else "not above: **missed**"
+        mapcache = f" (MapCache {sizes['mapcache']:,.0f})" if "mapcache" in sizes else ""
+        rows.append(f"| mean bytes of {name.split(',')[0]}, {workloads.SIZED_MAPS} maps | {ours:,.0f} | {theirs:,.0f}{mapcache} | {verdict} |")
     return "\n".join(["| | rhumb | MapProxy | goal |", "|---|---|---|---|", *rows]) if rows else ""
 
 

@@ -1,5 +1,6 @@
 """Starts rhumb, MapProxy, MapCache and nginx on one cache, each configured as its packages and papers advise; ends them all."""
 
+import glob
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 
 from . import cache
@@ -31,6 +33,16 @@ def build():
     for message in map(json.loads, lines):
         if message.get("executable") and message["target"]["kind"] == ["bench"]:
             found[message["target"]["name"]] = message["executable"]
+    return found
+
+
+def find():
+    """The programs of the last build."""
+    release = os.path.join(cache.ROOT, "target", "release")
+    found = {"rhumb": os.path.join(release, "rhumb")}
+    for name in ("load", "map_parts"):
+        built = [path for path in glob.glob(os.path.join(release, "deps", f"{name}-*")) if not path.endswith(".d")]
+        found[name] = max(built, key=os.path.getmtime)
     return found
 
 
@@ -234,6 +246,10 @@ class Running:
         self.processes["mapcache"] = spawn(folder, ["/usr/sbin/apache2", "-f", config, "-DFOREGROUND"], "apache.err")
         for name, process in self.processes.items():
             await_port(process, self.ports[name])
+
+    def get(self, server, target):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[server]}{target}", timeout=PATIENCE_S) as answer:
+            return answer.read()
 
     def load(self, server, targets, seconds, start):
         command = [self.programs["load"], "--address", f"127.0.0.1:{self.ports[server]}", "--targets", targets,

@@ -1,5 +1,6 @@
 """What is asked of the servers: lists of targets, the same for each of them, in its own dialect of addresses."""
 
+import itertools
 import math
 import os
 import random
@@ -120,6 +121,18 @@ ALL = (
     *maps("EPSG:25832 JPEG", "photo", "image/jpeg", "EPSG:25832", {"mapproxy": (4, 6)}),
     *maps("EPSG:25832 PNG", "map", "image/png", "EPSG:25832", {"mapproxy": (5, 8)}),
 )
+
+
+# Maps whose sizes are compared.
+SIZED_MAPS = 60
+
+
+def measure_sizes(work, running, results):
+    """Mean bytes of the same maps from every server: speed must not be bought with size."""
+    for peer in ("rhumb", *work.goals):
+        targets = itertools.islice(work.targets(peer), SIZED_MAPS)
+        sizes = [len(running.get(peer, target)) for target in targets]
+        results["sizes"].setdefault(work.name, {})[peer] = sum(sizes) / len(sizes)
 
 
 def measure(work, number, running, programs, seconds, results):

@@ -133,6 +133,7 @@ struct Worker {
 /// (prefork.md §8: 0 drained, 3 configuration, 4 resources).
 pub fn run(birth: Birth) -> i32 {
     log_panics();
+    sys::allocator::keep_picture_memory();
     let Birth { daemon, mut files, generation, slot, board, listeners, channel } = birth;
     let app = match app::build(&daemon, &mut files) {
         Ok(app) => app,
