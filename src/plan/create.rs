@@ -227,9 +227,9 @@ impl TileCache {
         if drawn.is_blank() {
             return Ok(Made::default());
         }
-        let made = self.finish_single(coord, &drawn)?;
+        let mut made = self.finish_single(coord, &drawn)?;
         if drawn.cacheable {
-            self.keep(&tile, &made.0, made.1);
+            self.keep(&tile, &mut made.0, made.1);
         }
         drop(lock);
         Ok(Made::of(vec![(coord, made.0)]))
@@ -357,9 +357,9 @@ impl TileCache {
                 continue;
             }
             let piece = mosaic.crop(i64::from(x), i64::from(y), width, height);
-            let (tile, color) = self.encode_tile(coord, piece, drawn.cacheable)?;
+            let (mut tile, color) = self.encode_tile(coord, piece, drawn.cacheable)?;
             if drawn.cacheable {
-                self.keep(&address(coord, dimensions), &tile, color);
+                self.keep(&address(coord, dimensions), &mut tile, color);
             }
             tiles.push((coord, tile));
         }
@@ -392,9 +392,9 @@ impl TileCache {
             }
         })?;
         let mut made = Made::default();
-        for (coord, (tile, color)) in tiles.into_iter().flatten() {
+        for (coord, (mut tile, color)) in tiles.into_iter().flatten() {
             if tile.cacheable && !tile.from_store {
-                self.keep(&address(coord, dimensions), &tile, color);
+                self.keep(&address(coord, dimensions), &mut tile, color);
             }
             made.tiles.push((coord, tile));
         }
@@ -460,8 +460,10 @@ impl TileCache {
         Ok((made_tile(encoded.bytes.into(), encoded.format, cacheable), color))
     }
 
-    /// Stores a tile. A full or read-only disk costs the copy, not the answer.
-    fn keep(&self, tile: &TileAddress, made: &Tile, color: Option<[u8; 4]>) {
+    /// Stores a tile, which then bears the time of its stored state, so that
+    /// its ETag is the one that later answers carry. A full or read-only disk
+    /// costs the copy, not the answer.
+    fn keep(&self, tile: &TileAddress, made: &mut Tile, color: Option<[u8; 4]>) {
         if !self.options.store.keeps() {
             return;
         }
@@ -469,8 +471,13 @@ impl TileCache {
             if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
                 crate::log::error!("{}: tile not stored: {error}{more}", self.name());
             }
-        } else if let Some(path) = self.options.store.path_of(tile) {
+            return;
+        }
+        if let Some(path) = self.options.store.path_of(tile) {
             self.options.memory.forget(&path);
+        }
+        if let Ok(Some(modified)) = self.options.store.modified(tile) {
+            made.modified = modified;
         }
     }
 

@@ -28,3 +28,19 @@ fn a_tile_is_fetched_once_and_stored() {
     assert_eq!(upstream.count(), 1);
     daemon.stop();
 }
+
+#[test]
+fn a_tile_just_made_bears_the_etag_of_its_stored_state() {
+    let dir = TestDir::new("smoke-etag");
+    let upstream = Upstream::start();
+    let daemon = Setup::new(&dir, painted_map(&upstream)).start();
+    let target = "/wmts/painted/GLOBAL_WEBMERCATOR/05/17/11.png";
+    let made = daemon.get(target);
+    let etag = made.header("etag").expect("a tile has an ETag").to_owned();
+    assert_eq!(daemon.get(target).header("etag"), Some(etag.as_str()));
+    let mut client = daemon.client();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: maps.test\r\nIf-None-Match: {etag}\r\n\r\n");
+    client.send(request).expect("the daemon reads");
+    assert_eq!(client.read_reply(false).expect("an answer").status, 304);
+    daemon.stop();
+}
