@@ -185,7 +185,12 @@ fn polygons_are_carried_corner_by_corner() {
     let by_place = |a: &[f64; 2], b: &[f64; 2]| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1]));
     corners.sort_by(by_place);
     carried.sort_by(by_place);
-    assert_eq!(carried, corners);
+    assert_eq!(carried.len(), corners.len());
+    for (carried, corner) in carried.iter().zip(&corners) {
+        // Areas are repaired on a grid that is finer than any map.
+        let off = (carried[0] - corner[0]).hypot(carried[1] - corner[1]);
+        assert!(off < 0.01, "{carried:?} in place of {corner:?}");
+    }
 }
 
 #[test]
