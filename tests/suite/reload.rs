@@ -166,7 +166,7 @@ fn b2_reloads_on_top_of_each_other_pile_up_nothing() {
     let seed = seed("b2");
     let (dir, upstream) = (TestDir::new("b2"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream))
-        .daemon_yaml("limits: {drain_idle_ms: 200, generations_max: 3}\n")
+        .daemon_yaml("limits: {drain_idle_ms: 2000, generations_max: 3}\n")
         .start();
     let styles: Vec<Style> =
         (0..12).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect();
