@@ -42,6 +42,7 @@ pub use launch::{Launch, detach};
 use pidfile::PidFile;
 use reload::Phase;
 use signals::Order;
+pub use signals::{Row, TABLE};
 use watch::{Ailment, OwnPause};
 
 /// Exit codes (DESIGN.md §2).
@@ -217,6 +218,9 @@ impl Master {
             Order::StopQuickly if self.stop == Some(Stop::Quickly) => self.kill_all(),
             Order::StopQuickly => self.begin_stop(Stop::Quickly, signal.as_str()),
             Order::ReopenLogs => self.reopen_logs(),
+            Order::Upgrade | Order::DropWorkers | Order::AddWorker | Order::RemoveWorker => {
+                log::warn!("{signal}: not in this release");
+            }
             // Every turn of the loop reaps.
             Order::Reap => {}
         }

@@ -20,22 +20,64 @@ pub enum Order {
     StopGracefully,
     /// Open the log files anew.
     ReopenLogs,
+    /// Start the program anew beside us, with our sockets.
+    Upgrade,
+    /// Let all workers go, stay ourselves.
+    DropWorkers,
+    /// One worker more.
+    AddWorker,
+    /// One worker less.
+    RemoveWorker,
     /// Children died.
     Reap,
 }
 
-/// Signals that the master acts on.
-pub const TABLE: [(Signal, Order); 6] = [
-    (Signal::SIGHUP, Order::Reload),
-    (Signal::SIGTERM, Order::StopQuickly),
-    (Signal::SIGINT, Order::StopQuickly),
-    (Signal::SIGQUIT, Order::StopGracefully),
-    (Signal::SIGUSR1, Order::ReopenLogs),
-    (Signal::SIGCHLD, Order::Reap),
-];
+/// One signal that the master acts on.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub signal: Signal,
+    pub order: Order,
+    /// For the manual: what happens. Empty for what is nobody else's to send.
+    pub meaning: &'static str,
+}
 
-/// Signals whose default would end or stop a daemon, and that ask nothing of it.
-const IGNORED: [Signal; 4] = [Signal::SIGUSR2, Signal::SIGWINCH, Signal::SIGTTIN, Signal::SIGTTOU];
+const fn row(signal: Signal, order: Order, meaning: &'static str) -> Row {
+    Row { signal, order, meaning }
+}
+
+/// Signals that the master acts on: the one source for the handler, for
+/// `rhumb signal` and for the manual.
+pub const TABLE: [Row; 10] = [
+    row(
+        Signal::SIGHUP,
+        Order::Reload,
+        "Checks the configuration in a process of its own. If it is good, the workers are replaced in batches and no \
+         request is lost; if it is not, every reason is logged and the old configuration stays in service. To the old \
+         master of an upgrade: takes the service back.",
+    ),
+    row(Signal::SIGQUIT, Order::StopGracefully, "Leaves after the requests under way."),
+    row(
+        Signal::SIGTERM,
+        Order::StopQuickly,
+        "Leaves at once; requests under way get a second. Sent again, kills what is left.",
+    ),
+    row(Signal::SIGINT, Order::StopQuickly, "As TERM."),
+    row(Signal::SIGUSR1, Order::ReopenLogs, "Opens the log files anew, as after a rotation."),
+    row(
+        Signal::SIGUSR2,
+        Order::Upgrade,
+        "Starts the program anew from its file beside the running one, with the same sockets. The old master stays \
+         with its workers until it gets WINCH, QUIT or HUP.",
+    ),
+    row(
+        Signal::SIGWINCH,
+        Order::DropWorkers,
+        "Lets all workers go after their requests; the master stays and holds the sockets. HUP or TTIN brings them back.",
+    ),
+    row(Signal::SIGTTIN, Order::AddWorker, "One worker more, until the next reload."),
+    row(Signal::SIGTTOU, Order::RemoveWorker, "One worker less, until the next reload, never less than one."),
+    row(Signal::SIGCHLD, Order::Reap, ""),
+];
 
 /// What a worker ignores: only the master may act on these, also where a
 /// terminal or `killall` sends them to everybody.
@@ -50,10 +92,11 @@ pub const READ_BY_WORKERS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGQUIT, Sign
 /// # Errors
 /// The kernel refused.
 pub fn open() -> io::Result<SignalFd> {
-    let read = TABLE.map(|(signal, _)| signal);
+    let read = TABLE.map(|row| row.signal);
     sys::block_signals(&read)?;
-    for signal in IGNORED {
-        sys::set_disposition(signal, SigHandler::SigIgn)?;
+    // What we were started with as ignored would not come to the workers.
+    for signal in read {
+        sys::set_disposition(signal, SigHandler::SigDfl)?;
     }
     sys::open_signal_fd(&read)
 }
@@ -65,9 +108,9 @@ pub fn open() -> io::Result<SignalFd> {
 pub fn next_order(signals: &SignalFd) -> io::Result<Option<(Signal, Order)>> {
     while let Some(info) = signals.read_signal()? {
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-        let known = Signal::try_from(number).ok().and_then(|signal| {
-            TABLE.iter().find(|(known, _)| *known == signal).map(|(_, order)| (signal, *order))
-        });
+        let known = Signal::try_from(number)
+            .ok()
+            .and_then(|signal| TABLE.iter().find(|row| row.signal == signal).map(|row| (signal, row.order)));
         if known.is_some() {
             return Ok(known);
         }
@@ -81,9 +124,8 @@ mod tests {
 
     #[test]
     fn each_signal_asks_one_thing() {
-        for (index, (signal, _)) in TABLE.iter().enumerate() {
-            assert!(!TABLE[..index].iter().any(|(other, _)| other == signal), "{signal} twice");
-            assert!(!IGNORED.contains(signal), "{signal} is read and ignored");
+        for (index, row) in TABLE.iter().enumerate() {
+            assert!(!TABLE[..index].iter().any(|other| other.signal == row.signal), "{} twice", row.signal);
         }
     }
 
@@ -92,7 +134,7 @@ mod tests {
         for signal in READ_BY_WORKERS {
             assert!(!IGNORED_BY_WORKERS.contains(&signal), "{signal} is read and ignored");
         }
-        for (signal, order) in TABLE {
+        for Row { signal, order, .. } in TABLE {
             let settled = READ_BY_WORKERS.contains(&signal)
                 || IGNORED_BY_WORKERS.contains(&signal)
                 || order == Order::Reap;
