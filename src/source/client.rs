@@ -265,14 +265,15 @@ impl Client {
             }
             let request = config.build();
             let (result, has_connected) = note_connecting(|| agent.run(request));
+            let may_ask_again = !has_connected && !must_be_new && hop.body.is_none();
             match result {
+                // Sent to whoever was idle, before our question arrived (RFC 9110 §15.5.9).
+                Ok(response) if may_ask_again && response.status().as_u16() == 408 => must_be_new = true,
                 Ok(response) => {
                     self.keep_cookies(hop, &response);
                     return Ok(response);
                 }
-                Err(error) if !has_connected && !must_be_new && hop.body.is_none() && is_dead(&error) => {
-                    must_be_new = true;
-                }
+                Err(error) if may_ask_again && is_dead(&error) => must_be_new = true,
                 Err(error) => return Err(fail(self.describe(&error))),
             }
         }
@@ -387,11 +388,19 @@ fn is_harmless(name: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// How a connection fails that the other side had closed before we asked.
+/// How a kept connection fails that the other side had closed before we asked,
+/// or that still carries bytes of an answer before (the body of a 204, say),
+/// which are no head of an answer to us.
 fn is_dead(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    matches!(error, ureq::Error::Io(error)
-        if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof))
+    match error {
+        ureq::Error::Protocol(_) => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+        ),
+        _ => false,
+    }
 }
 
 fn text_field(response: &http::Response<Body>, name: &str) -> Option<String> {

@@ -80,6 +80,50 @@ fn a_kept_connection_that_dies_at_reuse_is_replaced_once() {
     assert_eq!(upstream.connections(), 2);
 }
 
+/// A 204 has no body, whatever its header says; what comes after it all the
+/// same is no answer to the next question.
+#[test]
+fn bytes_that_belong_to_no_answer_cost_a_connection_and_no_request() {
+    let upstream = Upstream::play(vec![
+        scene(|peer| {
+            peer.request();
+            peer.send(b"HTTP/1.1 204 Nothing\r\nContent-Length: 5\r\n\r\n".to_vec());
+            peer.request();
+            peer.send(b"stray".to_vec());
+        }),
+        scene(|peer| {
+            peer.request();
+            peer.send(png("right"));
+        }),
+    ]);
+    let client = plain();
+    assert_eq!(status(client.fetch(&upstream.url("/"), None)), 204);
+    assert_eq!(client.fetch(&upstream.url("/"), None).unwrap().bytes, b"right");
+    assert_eq!(upstream.connections(), 2);
+}
+
+/// Some servers end an idle connection with a 408 that crosses our question.
+#[test]
+fn a_farewell_on_a_kept_connection_is_no_answer() {
+    let farewell = || b"HTTP/1.1 408 Too Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
+    let upstream = Upstream::play(vec![
+        scene(move |peer| {
+            peer.request();
+            peer.send(png("first"));
+            peer.request();
+            peer.send(farewell());
+        }),
+        scene(move |peer| {
+            peer.request();
+            peer.send(farewell());
+        }),
+    ]);
+    let client = plain();
+    client.fetch(&upstream.url("/"), None).unwrap();
+    assert_eq!(status(client.fetch(&upstream.url("/"), None)), 408, "on a new connection it is one");
+    assert_eq!(upstream.connections(), 2);
+}
+
 #[test]
 fn a_new_connection_that_dies_is_not_tried_again() {
     let dying = || scene(|peer| drop(peer.request()));
