@@ -7,8 +7,10 @@ mod backoff;
 mod changes;
 mod crew;
 mod generation;
+mod headcount;
 mod launch;
 mod listen;
+mod muster;
 mod pidfile;
 mod probe;
 mod reload;
@@ -32,18 +34,19 @@ use crate::board::Board;
 use crate::conf::daemon::{Limits, LogTarget};
 use crate::conf::{Daemon, FileSet, Finding};
 use crate::log;
-use crate::sys::{self, Ending};
+use crate::sys;
 
-use backoff::{Backoff, EARLY_MS};
+use backoff::Backoff;
 use changes::Changes;
-use crew::{Stage, Worker};
+use crew::Worker;
 use generation::Generation;
+use headcount::Headcount;
 pub use launch::{Launch, detach};
 use pidfile::PidFile;
 use reload::Phase;
 use signals::Order;
 pub use signals::{Row, TABLE};
-use watch::{Ailment, OwnPause};
+use watch::OwnPause;
 
 /// Exit codes (DESIGN.md §2).
 const DONE: u8 = 0;
@@ -104,6 +107,7 @@ struct Master {
     reload_wanted: Option<&'static str>,
     generations_made: u64,
     workers: Vec<Worker>,
+    headcount: Headcount,
     backoff: Backoff,
     own_pause: OwnPause,
     memory_kills: u64,
@@ -134,6 +138,7 @@ impl Master {
             reload_wanted: Some("start"),
             generations_made: 0,
             workers: Vec::new(),
+            headcount: Headcount::default(),
             backoff: Backoff::default(),
             own_pause: OwnPause::default(),
             memory_kills: watch::count_memory_kills(),
@@ -209,7 +214,10 @@ impl Master {
     fn obey(&mut self, signal: Signal, order: Order) {
         match order {
             // A reload during a reload is one more afterwards, not two.
-            Order::Reload if self.stop.is_none() => self.reload_wanted = Some("SIGHUP"),
+            Order::Reload if self.stop.is_none() => {
+                self.reload_wanted = Some("SIGHUP");
+                self.headcount.note_reload_wanted();
+            }
             Order::Reload => log::info!("{signal} ignored: about to leave"),
             Order::StopGracefully if self.stop.is_none() => {
                 self.begin_stop(Stop::Gracefully, signal.as_str())
@@ -218,9 +226,11 @@ impl Master {
             Order::StopQuickly if self.stop == Some(Stop::Quickly) => self.kill_all(),
             Order::StopQuickly => self.begin_stop(Stop::Quickly, signal.as_str()),
             Order::ReopenLogs => self.reopen_logs(),
-            Order::Upgrade | Order::DropWorkers | Order::AddWorker | Order::RemoveWorker => {
-                log::warn!("{signal}: not in this release");
-            }
+            Order::Upgrade => log::warn!("{signal}: not in this release"),
+            Order::DropWorkers | Order::AddWorker | Order::RemoveWorker if self.stop.is_some() => {}
+            Order::DropWorkers => self.send_workers_away(signal.as_str()),
+            Order::AddWorker => self.add_worker(signal.as_str()),
+            Order::RemoveWorker => self.remove_worker(signal.as_str()),
             // Every turn of the loop reaps.
             Order::Reap => {}
         }
@@ -266,78 +276,6 @@ impl Master {
         }
     }
 
-    /// A worker that has said READY serves; for each of the new, one of the old
-    /// may go.
-    fn hear_workers(&mut self) {
-        let mut ready = 0;
-        for worker in &mut self.workers {
-            if worker.stage == Stage::Starting && worker.hear_ready(self.now_ms) {
-                ready += 1;
-                log::debug!("worker {} (generation {}) is ready", worker.pid, worker.generation);
-            }
-        }
-        if self.stop.is_none() {
-            for _ in 0..ready {
-                self.drain_one_surplus();
-            }
-        }
-    }
-
-    fn reap_children(&mut self) {
-        while let Some((pid, ending)) = sys::reap() {
-            if self.phase.is_probe(pid) {
-                self.judge_probe(ending);
-            } else if let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) {
-                let worker = self.workers.swap_remove(index);
-                self.bury_worker(worker, ending);
-            }
-            // Anybody else is a stranger whose parent died: we may be process 1.
-        }
-    }
-
-    fn bury_worker(&mut self, mut worker: Worker, ending: Ending) {
-        if let Err(error) = self.poll.registry().deregister(worker.channel()) {
-            log::alert!("cannot forget the channel of worker {}: {error}", worker.pid);
-        }
-        self.board.fold(worker.slot);
-        let lived_ms = self.now_ms.saturating_sub(worker.forked_ms);
-        let name = format!("worker {} (generation {})", worker.pid, worker.generation);
-        if worker.dismissed || self.stop.is_some() {
-            match ending {
-                Ending::Code(0) => log::debug!("{name} left"),
-                _ if ending.is_kill() => {
-                    log::info!("{name} {ending} while leaving");
-                }
-                _ => log::warn!("{name} {ending} while leaving"),
-            }
-            return;
-        }
-        self.board.count_death();
-        let cause = self.tell_cause(ending);
-        let lived_s = lived_ms as f64 / 1000.0;
-        let story = format!("{name} {ending}{cause} after {lived_s:.1} s");
-        if self.is_end_of_roll(&worker, ending) {
-            log::error!("{story}");
-            return self.abandon_roll(&format!("a new worker {ending}"));
-        }
-        let noise = sys::monotonic_us();
-        if let Some(count) = self.backoff.note_death(self.now_ms, lived_ms, ending, noise) {
-            let delay_ms = self.backoff.delay_left_ms(self.now_ms);
-            let more =
-                if count > 1 { format!("; {count} deaths since the last line") } else { String::new() };
-            log::error!("{story}: the next is forked in {delay_ms} ms{more}");
-        }
-    }
-
-    /// Why a worker was killed, where the kernel tells.
-    fn tell_cause(&mut self, ending: Ending) -> &'static str {
-        if !ending.is_kill() {
-            return "";
-        }
-        let before = std::mem::replace(&mut self.memory_kills, watch::count_memory_kills());
-        if self.memory_kills > before { " (the kernel was out of memory)" } else { "" }
-    }
-
     fn is_watching_files(&self) -> bool {
         self.stop.is_none() && self.current.as_ref().is_some_and(|current| current.daemon.watch)
     }
@@ -349,107 +287,6 @@ impl Master {
                 self.reload_wanted.get_or_insert("a file changed");
             }
         }
-    }
-
-    /// Whoever missed a deadline or stopped moving.
-    fn kill_overdue(&mut self) {
-        for worker in &mut self.workers {
-            if let Some(what) = worker.take_due_step(self.now_ms) {
-                log::warn!("worker {} (generation {}) {what}", worker.pid, worker.generation);
-            }
-        }
-        if !self.own_pause.is_lenient(self.now_ms) {
-            for index in 0..self.workers.len() {
-                self.examine_worker(index);
-            }
-        }
-    }
-
-    fn examine_worker(&mut self, index: usize) {
-        let worker = &mut self.workers[index];
-        if !matches!(worker.stage, Stage::Serving | Stage::Draining) {
-            return;
-        }
-        let slot = self.board.slot(worker.slot);
-        let ailment = watch::examine(slot, &self.limits, worker.ready_ms, self.now_ms);
-        match ailment {
-            Some(Ailment::LoopStuck { late_ms }) => {
-                let at_work: Vec<String> =
-                    slot.busy_threads().map(|busy| format!("{:016x}", busy.fingerprint)).collect();
-                log::error!(
-                    "worker {} has not moved for {late_ms} ms, at work on [{}]: aborted",
-                    worker.pid,
-                    at_work.join(" ")
-                );
-                worker.abort(self.now_ms);
-            }
-            Some(Ailment::RenderStuck { thread, fingerprint, busy_ms }) if !worker.retiring => {
-                log::error!(
-                    "worker {}: thread {thread} is at request {fingerprint:016x} for {busy_ms} ms: replaced",
-                    worker.pid
-                );
-                worker.retiring = true;
-            }
-            _ => {}
-        }
-    }
-
-    /// How many workers of the generation that is wanted are not there.
-    fn missing_workers(&self) -> usize {
-        let Some(wanted) = self.wanted_generation() else { return 0 };
-        let fit = self.workers.iter().filter(|worker| {
-            worker.generation == wanted.number
-                && !worker.retiring
-                && matches!(worker.stage, Stage::Starting | Stage::Serving)
-        });
-        wanted.worker_count.saturating_sub(fit.count())
-    }
-
-    /// Forks what is missing, as many at a time as a roll-over allows.
-    fn keep_worker_count(&mut self) {
-        if self.stop.is_some() {
-            return;
-        }
-        let Some(wanted) = self.wanted_generation() else { return };
-        let starting = self.workers.iter().filter(|worker| worker.stage == Stage::Starting).count();
-        let batch = self.phase.batch(wanted.worker_count).saturating_sub(starting);
-        let missing = self.missing_workers();
-        if missing == 0 {
-            let youngest_ms = self.workers.iter().map(|worker| worker.forked_ms).max().unwrap_or(0);
-            if self.now_ms.saturating_sub(youngest_ms) > EARLY_MS {
-                self.backoff.calm_down();
-            }
-            return;
-        }
-        if self.now_ms < self.backoff.not_before_ms() {
-            return;
-        }
-        for _ in 0..missing.min(batch) {
-            if let Err(error) = self.spawn_worker(&wanted) {
-                log::error!("cannot fork a worker: {error}");
-                self.backoff.note_fork_refused(self.now_ms);
-                return self.give_up_roll_without_forks();
-            }
-        }
-    }
-
-    fn spawn_worker(&mut self, generation: &Rc<Generation>) -> io::Result<()> {
-        let forked_ms = sys::monotonic_ms();
-        let slot = self
-            .board
-            .claim(generation.number, forked_ms)
-            .ok_or_else(|| io::Error::other("all slots of the scoreboard are taken"))?;
-        let (pid, channel) =
-            spawn::fork_worker(generation, slot, &self.board).inspect_err(|_| self.board.fold(slot))?;
-        self.board.set_pid(slot, pid.as_raw().unsigned_abs());
-        let deadline_ms = forked_ms.saturating_add(generation.daemon.limits.worker_start_ms);
-        let mut worker = Worker::new(pid, slot, generation.number, channel, forked_ms, deadline_ms);
-        let registered = self.poll.registry().register(worker.channel(), Token(slot), Interest::READABLE);
-        if registered.is_err() {
-            worker.kill(forked_ms);
-        }
-        self.workers.push(worker);
-        registered
     }
 
     /// Everybody has left.

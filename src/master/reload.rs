@@ -51,6 +51,10 @@ impl Phase {
         matches!(self, Phase::Probing(_))
     }
 
+    pub fn is_rolling(&self) -> bool {
+        matches!(self, Phase::Rolling(_))
+    }
+
     pub fn is_probe(&self, pid: Pid) -> bool {
         matches!(self, Phase::Probing(probe) if probe.pid == pid)
     }
@@ -78,6 +82,7 @@ impl Master {
         if self.stop.is_some() {
             return;
         }
+        let wanted = self.wanted().map_or(1, |(_, count)| count);
         match &mut self.phase {
             Phase::Steady => self.begin_reload_if_wanted(),
             Phase::Probing(probe) => {
@@ -88,7 +93,6 @@ impl Master {
             }
             Phase::Rolling(roll) => {
                 let number = roll.incoming.number;
-                let wanted = roll.incoming.worker_count;
                 let serving = self
                     .workers
                     .iter()
@@ -191,6 +195,7 @@ impl Master {
             return self.refuse(SYSTEM_REFUSED, &[], &error.to_string());
         }
         self.limits = generation.daemon.limits.clone();
+        self.headcount.note_roll();
         self.phase = Phase::Rolling(Roll { incoming: Rc::new(generation), began_ms, is_start, kills: 0 });
     }
 
@@ -304,6 +309,7 @@ impl Master {
         }
         match &self.current {
             Some(current) => {
+                self.headcount.note_reload_refused();
                 self.board.count_reload(false);
                 log::error!("reload refused, generation {} serves on: {why}", current.number);
             }

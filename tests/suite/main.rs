@@ -23,4 +23,5 @@ mod reload;
 mod shared_cache;
 mod smoke;
 mod upstream_faults;
+mod watching;
 mod workers;
