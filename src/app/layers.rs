@@ -12,6 +12,7 @@ use crate::conf::conf::{
     Backend, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef, TimeSpec,
     WmsConf,
 };
+use crate::conf::daemon;
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
     CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, MapLayer, ResRange, ResolutionLayer,
@@ -245,7 +246,11 @@ impl<'a> Builder<'a> {
                     link_single_color: conf.link_single_color,
                     directory_mode: conf.directory_mode,
                     file_mode: conf.file_mode,
-                    fsync: Fsync::None,
+                    fsync: match self.shared.fsync {
+                        daemon::Fsync::None => Fsync::None,
+                        daemon::Fsync::Tile => Fsync::Tile,
+                        daemon::Fsync::Strict => Fsync::Strict,
+                    },
                 })))
             }
             Backend::World => match WorldStore::open(WORLD, WORLD_MODIFIED_S) {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::conf::conf::Conf;
-use crate::conf::daemon::{Limits, Maps};
+use crate::conf::daemon::{Fsync, Limits, Maps};
 use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
 use crate::plan::{Gate, TileMemory};
 use crate::service::{Answer, Site};
@@ -30,6 +30,7 @@ pub struct App {
 /// What all maps of a daemon share.
 pub(crate) struct Shared<'a> {
     limits: &'a Limits,
+    fsync: Fsync,
     memory: Arc<TileMemory>,
     /// The WMS answers in every system that PROJ knows, not only in those listed.
     any_srs: bool,
@@ -115,7 +116,7 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
     let memory = TileMemory::new(daemon.limits.cache_memory_bytes);
     // A newcomer may ask the embedded map for whatever system he needs.
     let any_srs = matches!(daemon.maps, Maps::Embedded);
-    let shared = Shared { limits: &daemon.limits, memory: Arc::clone(&memory), any_srs };
+    let shared = Shared { limits: &daemon.limits, fsync: daemon.fsync, memory: Arc::clone(&memory), any_srs };
     let mut findings = Vec::new();
     let site = match &daemon.maps {
         Maps::Embedded => one(load_embedded(), &shared, &mut findings),

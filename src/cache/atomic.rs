@@ -60,19 +60,19 @@ static SWEPT: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
 /// Puts `bytes` at `path`. A reader sees what was there before or all of it.
 /// Whatever had the name is replaced, a link itself and not what it names.
 pub fn write_atomic(path: &Path, bytes: &[u8], options: &WriteOptions) -> Result<(), CacheError> {
-    replace(path, options, |temp| write_new(temp, bytes, options))?;
-    if options.fsync == Fsync::Strict
-        && let Some(directory) = path.parent()
-    {
-        File::open(directory)
-            .and_then(|d| d.sync_all())
-            .map_err(|error| io_error("sync directory", directory, error))?;
-    }
-    Ok(())
+    replace(path, options, |temp| write_new(temp, bytes, options))
+}
+
+/// Presses the names in a directory onto the disk.
+fn sync_directory(directory: &Path) -> Result<(), CacheError> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| io_error("sync directory", directory, error))
 }
 
 /// Makes something under a temp name with `make` and renames it to `path`;
-/// makes the directories that are missing.
+/// makes the directories that are missing. With [`Fsync::Strict`] the names
+/// are on the disk when it returns.
 pub(super) fn replace(
     path: &Path,
     options: &WriteOptions,
@@ -90,7 +90,7 @@ pub(super) fn replace(
         match make(&temp) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                make_directories(directory, options.directory_mode)?;
+                make_directories(directory, options)?;
                 last = error;
                 continue;
             }
@@ -106,7 +106,8 @@ pub(super) fn replace(
         }
         match failpoint::pass("cache.rename").and_then(|()| std::fs::rename(&temp, path)) {
             Ok(()) => {
-                return failpoint::pass("cache.renamed").map_err(|error| io_error("write", path, error));
+                failpoint::pass("cache.renamed").map_err(|error| io_error("write", path, error))?;
+                return if options.fsync == Fsync::Strict { sync_directory(directory) } else { Ok(()) };
             }
             // The directory was cleaned away between the two steps.
             Err(error) if error.kind() == ErrorKind::NotFound => last = error,
@@ -141,7 +142,8 @@ fn write_new(temp: &Path, bytes: &[u8], options: &WriteOptions) -> io::Result<()
 
 /// Makes `directory` and those above it. Someone else making the same ones at
 /// the same time does no harm.
-pub fn make_directories(directory: &Path, mode: Option<u32>) -> Result<(), CacheError> {
+pub fn make_directories(directory: &Path, options: &WriteOptions) -> Result<(), CacheError> {
+    let mode = options.directory_mode;
     let mut missing = Vec::new();
     let mut at = directory;
     while !at.as_os_str().is_empty() && !at.is_dir() {
@@ -155,6 +157,11 @@ pub fn make_directories(directory: &Path, mode: Option<u32>) -> Result<(), Cache
                 if let Some(mode) = mode {
                     std::fs::set_permissions(level, Permissions::from_mode(mode))
                         .map_err(|error| io_error("set the mode of", level, error))?;
+                }
+                if options.fsync == Fsync::Strict
+                    && let Some(above) = level.parent()
+                {
+                    sync_directory(above)?;
                 }
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists && level.is_dir() => {}

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::CacheError;
-use super::atomic::{io_error, make_directories};
+use super::atomic::{WriteOptions, io_error, make_directories};
 use crate::geo::TileCoord;
 
 /// How often other processes' locks are looked at; MapProxy's step.
@@ -206,7 +206,9 @@ fn try_file(path: &Path, modes: LockModes) -> Result<Option<Flock<File>>, CacheE
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if let Some(dir) = path.parent() {
-                    make_directories(dir, modes.directory)?;
+                    // Locks need not outlive the power.
+                    let options = WriteOptions { directory_mode: modes.directory, ..WriteOptions::default() };
+                    make_directories(dir, &options)?;
                 }
                 continue;
             }

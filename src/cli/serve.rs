@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::{Develop, SYSTEM_REFUSED, Serve, Start, USAGE};
 use crate::conf::daemon::{
-    self, Daemon, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol,
+    self, Daemon, Fsync, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol,
 };
 use crate::conf::{FileSet, Finding};
 use crate::master::{self, Recipe, Settle};
@@ -112,6 +112,7 @@ fn develop_daemon(maps: Maps) -> Daemon {
         control: None,
         admin: None,
         log: LogOptions { access: LogTarget::Stderr, error: LogTarget::Stderr, format: LogFormat::Human },
+        fsync: Fsync::None,
         limits: Limits::default(),
         watch: false,
         allow_listing: false,

@@ -45,6 +45,18 @@ pub struct LogOptions {
     pub format: LogFormat,
 }
 
+/// How hard stored tiles are pressed onto the disk, against power cuts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Not at all: a tile may be lost, and is then made again.
+    #[default]
+    None,
+    /// A tile is whole or absent.
+    Tile,
+    /// A tile that was stored stays.
+    Strict,
+}
+
 /// Every limit of reliability.md §2, and the deadlines of prefork.md.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -142,6 +154,7 @@ pub struct Daemon {
     pub control: Option<PathBuf>,
     pub admin: Option<ListenAddress>,
     pub log: LogOptions,
+    pub fsync: Fsync,
     pub limits: Limits,
     /// Reload when a file of the configuration changes.
     pub watch: bool,

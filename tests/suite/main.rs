@@ -18,6 +18,8 @@ mod http_odd;
 mod long;
 #[cfg(feature = "peers")]
 mod parity;
+#[cfg(feature = "peers")]
+mod power_cut;
 mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;

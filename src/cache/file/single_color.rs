@@ -52,7 +52,7 @@ pub(super) fn store(
 fn link_hard(picture: &Path, path: &Path, write: &WriteOptions, bytes: &[u8]) -> Result<(), CacheError> {
     if let Some(directory) = path.parent() {
         // Ahead of the link, so that ENOENT below means the picture.
-        make_directories(directory, write.directory_mode)?;
+        make_directories(directory, write)?;
     }
     if same_file(picture, path) {
         // The tile was refreshed and has kept its colour. rename(2) would do

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::{Daemon, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol};
+use super::{Daemon, Fsync, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol};
 use crate::conf::check::Checker;
 use crate::conf::files::FileSet;
 use crate::conf::finding::{Finding, Findings};
@@ -27,6 +27,8 @@ static DAEMON: Table = Table {
         key("control", Text),
         key("admin", Text),
         key("log", Map(&[&LOG])),
+        // `none` stays text; `off` and `no` would be false to YAML.
+        key("fsync", Choice(&["none", "tile", "strict"])),
         key("limits", Map(&[&LIMITS])),
     ],
 };
@@ -161,6 +163,11 @@ fn read(path: &Path, files: &mut FileSet, findings: &mut Findings) -> Option<Dae
         control: reader.path("control"),
         admin: root.get("admin").and_then(|node| reader.address(node, "admin", findings)),
         log: reader.log(),
+        fsync: match root.get("fsync").and_then(Node::text) {
+            Some("tile") => Fsync::Tile,
+            Some("strict") => Fsync::Strict,
+            _ => Fsync::None,
+        },
         limits: root.get("limits").map(|node| read_limits(node, findings)).unwrap_or_default(),
         watch: root.get("watch").and_then(Node::bool).unwrap_or(false),
         allow_listing: root.get("allow_listing").and_then(Node::bool).unwrap_or(false),
