@@ -38,6 +38,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "source::client::Method",
             "source::wms::WmsVersion",
             "source::template",
+            "wire::network",
+            "wire::forwarded",
         ],
     ),
     ("wire", &[]),

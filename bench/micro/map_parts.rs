@@ -208,6 +208,7 @@ fn application(map: &Path, cache_memory_bytes: usize) -> App {
         admin: None,
         log: LogOptions { access: LogTarget::Off, error: LogTarget::Stderr, format: LogFormat::Human },
         limits: Limits { cache_memory_bytes, ..Limits::default() },
+        proxies: None,
         watch: false,
         allow_listing: false,
     };

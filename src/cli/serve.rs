@@ -114,13 +114,14 @@ fn develop_daemon(maps: Maps) -> Daemon {
         log: LogOptions { access: LogTarget::Stderr, error: LogTarget::Stderr, format: LogFormat::Human },
         fsync: Fsync::None,
         limits: Limits::default(),
+        proxies: None,
         watch: false,
         allow_listing: false,
     }
 }
 
 fn listen_on(address: SocketAddr) -> Listen {
-    Listen { address: ListenAddress::Tcp(address), protocol: Protocol::Http, mode: None }
+    Listen { address: ListenAddress::Tcp(address), protocol: Protocol::Http, mode: None, proxy_senders: None }
 }
 
 /// `[HOST:]PORT`; without a host, this machine only.

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::wire::forwarded::Proxies;
+use crate::wire::network::Networks;
+
 /// A place to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
@@ -21,6 +24,9 @@ pub struct Listen {
     pub protocol: Protocol,
     /// Mode of a Unix socket.
     pub mode: Option<u32>,
+    /// Connections begin with a header of the PROXY protocol, and only these
+    /// peers may connect.
+    pub proxy_senders: Option<Networks>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +162,9 @@ pub struct Daemon {
     pub log: LogOptions,
     pub fsync: Fsync,
     pub limits: Limits,
+    /// Whose word about a request counts. `None`: everybody's about the
+    /// address under which he knows us, nobody's about who he is.
+    pub proxies: Option<Proxies>,
     /// Reload when a file of the configuration changes.
     pub watch: bool,
     /// List the maps of a directory at `/`.

@@ -209,7 +209,7 @@ mod tests {
 
     fn tcp(port: u16) -> Listen {
         let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
-        Listen { address, protocol: Protocol::Http, mode: None }
+        Listen { address, protocol: Protocol::Http, mode: None, proxy_senders: None }
     }
 
     fn bound(listener: &Listener) -> SocketAddr {
@@ -238,7 +238,7 @@ mod tests {
         let port = bound(&taken[0]).port();
         let path = std::env::temp_dir().join(format!("rhumb-listen-{}", std::process::id()));
         let unix =
-            Listen { address: ListenAddress::Unix(path.clone()), protocol: Protocol::Http, mode: None };
+            Listen { address: ListenAddress::Unix(path.clone()), protocol: Protocol::Http, mode: None, proxy_senders: None };
         let error = open_listeners(&[unix, tcp(port)], &[]).err().expect("refused");
         assert_eq!(
             error.to_string(),
@@ -254,6 +254,7 @@ mod tests {
             address: ListenAddress::Unix(path.clone()),
             protocol: Protocol::Http,
             mode: Some(0o600),
+            proxy_senders: None,
         };
         drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
         assert!(path.exists());

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::wire::Request;
+use crate::wire::forwarded::elements;
 
 /// What may stand unescaped in a path.
 const PATH_SAFE: &AsciiSet =
@@ -22,7 +23,7 @@ const SCRIPT_NAME_BYTES_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub struct BaseUrl<'r> {
     scheme: &'static str,
-    host: &'r str,
+    host: Cow<'r, str>,
     /// Where we are mounted, decoded, without a slash at the end: empty or `/gis`.
     script_name: Cow<'r, str>,
     /// The path below it, decoded.
@@ -34,33 +35,39 @@ pub struct BaseUrl<'r> {
 pub struct BadHost;
 
 impl<'r> BaseUrl<'r> {
+    /// Reads what the proxies before us say; fields of peers that are not
+    /// believed were taken out before. `X-Forwarded-*` goes before `Forwarded`.
+    ///
     /// # Errors
     /// A Host field that cannot be one. Forwarded fields that make no sense
     /// are passed over.
     pub fn of(request: &'r Request) -> Result<BaseUrl<'r>, BadHost> {
         let headers = &request.headers;
-        let scheme = forwarded_scheme(headers.get("X-Forwarded-Proto")).unwrap_or(request.scheme);
-        let forwarded = headers
-            .get("X-Forwarded-Host")
-            .and_then(|list| list.split(',').next())
-            .map(str::trim)
-            .filter(|host| is_host(host));
+        let hop = headers.get("Forwarded").and_then(|list| elements(list).next()).unwrap_or_default();
+        let scheme = forwarded_scheme(headers.get("X-Forwarded-Proto"))
+            .or_else(|| forwarded_scheme(hop.get("proto").as_deref()))
+            .unwrap_or(request.scheme);
+        let x_host = headers.get("X-Forwarded-Host").and_then(first).map(Cow::Borrowed);
+        let forwarded = [x_host, hop.get("host")].into_iter().flatten().find(|host| is_host(host));
         let host = match (forwarded, headers.get("Host")) {
             (Some(host), _) => host,
-            (None, Some(host)) if is_host(host) => without_default_port(host, scheme),
+            (None, Some(host)) if is_host(host) => Cow::Borrowed(without_default_port(host, scheme)),
             (None, Some(_)) => return Err(BadHost),
-            (None, None) => "localhost",
+            (None, None) => Cow::Borrowed("localhost"),
         };
+        let host = with_port(host, scheme, headers.get("X-Forwarded-Port").and_then(first));
         let mut path = percent_decode_str(&request.path).decode_utf8_lossy();
-        let mut script_name = request.script_name.trim_end_matches('/');
-        if let Some(name) = headers.get("X-Script-Name").filter(|name| is_script_name(name)) {
-            script_name = name.trim_end_matches('/');
-            let rest = path.strip_prefix(script_name).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-            if let Some(rest) = rest {
+        let mut script_name = Cow::Borrowed(request.script_name.trim_end_matches('/'));
+        let named = headers.get("X-Script-Name").filter(|name| is_script_name(name));
+        let named = named.map(|name| Cow::Borrowed(name.trim_end_matches('/')));
+        if let Some(name) = named.or_else(|| forwarded_prefix(headers.get("X-Forwarded-Prefix")?)) {
+            script_name = name;
+            let rest = path.strip_prefix(&*script_name);
+            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
                 path = Cow::Owned(rest.to_owned());
             }
         }
-        Ok(BaseUrl { scheme, host, script_name: Cow::Borrowed(script_name), path })
+        Ok(BaseUrl { scheme, host, script_name, path })
     }
 
     /// Address of the mount point, without a slash at the end.
@@ -90,15 +97,46 @@ impl<'r> BaseUrl<'r> {
         }
         Some(BaseUrl {
             scheme: self.scheme,
-            host: self.host,
+            host: self.host.clone(),
             script_name: Cow::Owned(format!("{}/{name}", self.script_name)),
             path: Cow::Owned(rest.to_owned()),
         })
     }
 }
 
+/// The first entry of a list: what the proxy nearest to the client said.
+fn first(list: &str) -> Option<&str> {
+    list.split(',').next().map(str::trim)
+}
+
+/// The prefixes that a chain of proxies took off, outermost first.
+fn forwarded_prefix(list: &str) -> Option<Cow<'_, str>> {
+    let mut names = list.split(',').map(|name| name.trim().trim_end_matches('/'));
+    let whole = match (names.next()?, list.contains(',')) {
+        (only, false) => Cow::Borrowed(only),
+        (outermost, true) => Cow::Owned(names.fold(outermost.to_owned(), |whole, name| whole + name)),
+    };
+    is_script_name(&whole).then_some(whole)
+}
+
+/// The host with the port of `X-Forwarded-Port`, where it has none itself and
+/// the port is not the scheme's own.
+fn with_port<'r>(host: Cow<'r, str>, scheme: &str, port: Option<&str>) -> Cow<'r, str> {
+    let has_port = host.rsplit_once(':').is_some_and(|(_, tail)| !tail.ends_with(']'));
+    match port {
+        Some(port) if !has_port && is_port(port) && !is_default_port(port, scheme) => {
+            Cow::Owned(format!("{host}:{port}"))
+        }
+        _ => host,
+    }
+}
+
+fn is_default_port(port: &str, scheme: &str) -> bool {
+    port == if scheme == "https" { "443" } else { "80" }
+}
+
 fn forwarded_scheme(value: Option<&str>) -> Option<&'static str> {
-    let first = value?.split(',').next()?.trim();
+    let first = first(value?)?;
     ["https", "http"].into_iter().find(|scheme| first.eq_ignore_ascii_case(scheme))
 }
 
@@ -178,6 +216,28 @@ mod tests {
             (vec![("Host", "a"), ("X-Script-Name", "/gis/ä")], "http://a/gis/%C3%A4/service"),
             (vec![("Host", "a"), ("X-Script-Name", "//evil.example")], "http://a/service"),
             (vec![("Host", "a"), ("X-Script-Name", "evil")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Port", "8443")], "http://a:8443/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Port", "80")], "http://a/service"),
+            (vec![("Host", "a:81"), ("X-Forwarded-Port", "8443")], "http://a:81/service"),
+            (vec![("Host", "[::1]"), ("X-Forwarded-Port", "8443, 9")], "http://[::1]:8443/service"),
+            (
+                vec![("Host", "a"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443")],
+                "https://a/service",
+            ),
+            (vec![("Host", "a"), ("X-Forwarded-Port", "0")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Port", "80/x")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Prefix", "/gis/")], "http://a/gis/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Prefix", "/a, /b")], "http://a/a/b/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Prefix", "/a, b?")], "http://a/service"),
+            (vec![("Host", "a"), ("X-Forwarded-Prefix", "//evil.example")], "http://a/service"),
+            (
+                vec![("Host", "a"), ("X-Forwarded-Prefix", "/no"), ("X-Script-Name", "/yes")],
+                "http://a/yes/service",
+            ),
+            (vec![("Host", "a"), ("Forwarded", "host=b;proto=https")], "https://b/service"),
+            (vec![("Host", "a"), ("Forwarded", "host=\"b:81\", host=c")], "http://b:81/service"),
+            (vec![("Host", "a"), ("Forwarded", "host=\"b/evil\"")], "http://a/service"),
+            (vec![("Host", "a"), ("Forwarded", "host=b"), ("X-Forwarded-Host", "c")], "http://c/service"),
         ] {
             assert_eq!(BaseUrl::of(&request("/service", &fields)).unwrap().request_url(), url, "{fields:?}");
         }

@@ -6,7 +6,8 @@ use crate::plan::{PlanError, error_text};
 use crate::wire::Response;
 
 /// Fields that change the addresses in a document.
-const VARY: &str = "X-Script-Name, X-Forwarded-Host, X-Forwarded-Proto";
+const VARY: &str =
+    "X-Script-Name, X-Forwarded-Host, X-Forwarded-Proto, X-Forwarded-Port, X-Forwarded-Prefix, Forwarded";
 
 /// Why a request is not answered as wished.
 #[derive(Clone, Debug, PartialEq)]

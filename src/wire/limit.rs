@@ -32,3 +32,11 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 
 /// The trailer section after the last chunk.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+
+/// A header of version 1 of the PROXY protocol, its CRLF included
+/// (specification §2.1).
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+
+/// What follows the fixed part of a header of version 2: addresses, and the
+/// balancer's additions, certificates among them.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;

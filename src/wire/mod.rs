@@ -3,9 +3,12 @@
 
 pub mod chunked;
 pub mod cond;
+pub mod forwarded;
 pub mod http;
 pub mod limit;
 pub mod message;
+pub mod network;
+pub mod proxy_protocol;
 pub mod reply;
 pub mod url;
 

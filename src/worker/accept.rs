@@ -21,6 +21,7 @@ use crate::board::{Event, State};
 use crate::log;
 use crate::sys;
 use crate::wire::http::Parser;
+use crate::wire::network::Networks;
 
 /// Connections taken in one turn of the loop.
 const ACCEPTS_PER_TURN: usize = 32;
@@ -36,6 +37,7 @@ const SIBLING_STALE_MS: u64 = 1_500;
 /// Without descriptors, waiting is all that helps.
 const DESCRIPTORS_PAUSE_MS: u64 = 500;
 const DESCRIPTORS_LOG_INTERVAL_MS: u64 = 60_000;
+const STRANGERS_LOG_INTERVAL_MS: u64 = 60_000;
 
 /// A listening socket.
 pub(super) enum Listener {
@@ -117,21 +119,36 @@ enum Stance {
     },
 }
 
+/// One place to come in.
+pub(super) struct Entrance {
+    pub listener: Listener,
+    /// Connections begin with a header of the PROXY protocol, and only these
+    /// peers may come.
+    pub proxy_senders: Option<Networks>,
+}
+
 pub(super) struct Door {
-    listeners: Vec<Listener>,
+    entrances: Vec<Entrance>,
     stance: Stance,
     /// Given up for a moment to take a connection and close it, when there is
     /// no other descriptor left: the client gets an answer of a kind.
     spare: Option<File>,
     descriptors_logged_ms: Option<u64>,
+    stranger_logged_ms: Option<u64>,
     /// When it was last looked whether to hand a connection over.
     hand_over_ms: u64,
 }
 
 impl Door {
-    pub fn new(listeners: Vec<Listener>) -> Door {
-        let spare = File::open("/dev/null").ok();
-        Door { listeners, stance: Stance::Full, spare, descriptors_logged_ms: None, hand_over_ms: 0 }
+    pub fn new(entrances: Vec<Entrance>) -> Door {
+        Door {
+            entrances,
+            stance: Stance::Full,
+            spare: File::open("/dev/null").ok(),
+            descriptors_logged_ms: None,
+            stranger_logged_ms: None,
+            hand_over_ms: 0,
+        }
     }
 
     /// Until when the loop may sleep as far as the door is concerned.
@@ -144,16 +161,16 @@ impl Door {
     }
 
     fn watch(&mut self, registry: &mio::Registry) -> io::Result<()> {
-        for (number, listener) in self.listeners.iter().enumerate() {
+        for (number, entrance) in self.entrances.iter().enumerate() {
             let token = (LISTENERS_FROM + number) as u64;
-            sys::watch_exclusively(registry.as_fd(), listener.as_fd(), token)?;
+            sys::watch_exclusively(registry.as_fd(), entrance.listener.as_fd(), token)?;
         }
         Ok(())
     }
 
     fn stop_watching(&mut self, registry: &mio::Registry) {
-        for listener in &self.listeners {
-            if let Err(error) = sys::stop_watching(registry.as_fd(), listener.as_fd()) {
+        for entrance in &self.entrances {
+            if let Err(error) = sys::stop_watching(registry.as_fd(), entrance.listener.as_fd()) {
                 log::alert!("cannot take a listening socket out of the poll: {error}");
             }
         }
@@ -163,7 +180,7 @@ impl Door {
 impl Worker {
     /// Begins to take connections.
     pub(super) fn open_door(&mut self) {
-        if self.door.stance == Stance::Open || self.door.listeners.is_empty() {
+        if self.door.stance == Stance::Open || self.door.entrances.is_empty() {
             return;
         }
         match self.door.watch(self.poll.registry()) {
@@ -190,13 +207,16 @@ impl Worker {
     pub(super) fn close_door(&mut self, take_queued: bool) {
         self.shut_door(Stance::Full);
         let connections_max = if take_queued { usize::MAX } else { ACCEPTS_PER_TURN };
-        for listener in std::mem::take(&mut self.door.listeners) {
+        for entrance in std::mem::take(&mut self.door.entrances) {
             for _ in 0..connections_max {
                 if self.connections.count() >= self.limits.connections_per_worker {
                     break;
                 }
-                let Ok((stream, peer)) = listener.accept() else { break };
-                self.welcome(stream, peer);
+                let Ok((stream, peer)) = entrance.listener.accept() else { break };
+                match &entrance.proxy_senders {
+                    Some(senders) if !senders.holds(peer) => self.turn_away(peer),
+                    senders => self.welcome(stream, peer, senders.is_some()),
+                }
             }
         }
     }
@@ -247,14 +267,14 @@ impl Worker {
     pub(super) fn mind_door(&mut self) {
         let now_ms = self.clock.now_ms;
         match self.door.stance {
-            _ if self.door.listeners.is_empty() => {}
+            _ if self.door.entrances.is_empty() => {}
             Stance::Open if self.is_full() => self.shut_door(Stance::Full),
             Stance::Full if self.has_room_again() => self.open_door(),
             Stance::StepsBack { .. } if self.is_full() => self.shut_door(Stance::Full),
             Stance::StepsBack { .. } if !self.is_heavy() => self.open_door(),
             Stance::StepsBack { look_ms } if look_ms <= now_ms => {
                 // Still queued after the head start: nobody was woken for it.
-                let took = (0..self.door.listeners.len()).any(|number| self.accept_one(number));
+                let took = (0..self.door.entrances.len()).any(|number| self.accept_one(number));
                 let look_ms = if took { now_ms + HEAD_START_MS } else { NEVER };
                 if matches!(self.door.stance, Stance::StepsBack { .. }) {
                     self.door.stance = Stance::StepsBack { look_ms };
@@ -269,7 +289,7 @@ impl Worker {
     /// have used up a wake-up and then stepped back.
     pub(super) fn look_at_door(&mut self) {
         if matches!(self.door.stance, Stance::Open | Stance::StepsBack { .. }) && !self.is_full() {
-            for number in 0..self.door.listeners.len() {
+            for number in 0..self.door.entrances.len() {
                 self.accept_one(number);
             }
         }
@@ -296,10 +316,16 @@ impl Worker {
 
     /// Takes one connection; false when there is none or none can be had.
     fn accept_one(&mut self, number: usize) -> bool {
-        let Some(listener) = self.door.listeners.get(number) else { return false };
-        match listener.accept() {
+        let Some(entrance) = self.door.entrances.get(number) else { return false };
+        let senders = &entrance.proxy_senders;
+        match entrance.listener.accept() {
+            Ok((_, peer)) if senders.as_ref().is_some_and(|senders| !senders.holds(peer)) => {
+                self.turn_away(peer);
+                true
+            }
             Ok((stream, peer)) => {
-                self.welcome(stream, peer);
+                let proxied = senders.is_some();
+                self.welcome(stream, peer, proxied);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -321,7 +347,7 @@ impl Worker {
         self.shut_door(Stance::OutOfDescriptors { until_ms: now_ms + DESCRIPTORS_PAUSE_MS });
         let door = &mut self.door;
         if door.spare.take().is_some() {
-            drop(door.listeners[number].accept());
+            drop(door.entrances[number].listener.accept());
             door.spare = File::open("/dev/null").ok();
         }
         if door.descriptors_logged_ms.is_none_or(|at| at + DESCRIPTORS_LOG_INTERVAL_MS <= now_ms) {
@@ -330,8 +356,21 @@ impl Worker {
         }
     }
 
-    /// A new connection.
-    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>) {
+    /// Somebody who must not say from whom he comes tried to; he is closed.
+    fn turn_away(&mut self, peer: Option<IpAddr>) {
+        let now_ms = self.clock.now_ms;
+        self.board.slot(self.slot).counters.count(Event::ConnectionCut, 1);
+        if self.door.stranger_logged_ms.is_none_or(|at| at + STRANGERS_LOG_INTERVAL_MS <= now_ms) {
+            self.door.stranger_logged_ms = Some(now_ms);
+            let name = peer.map_or_else(|| "a Unix socket".to_owned(), |peer| peer.to_string());
+            log::error!(
+                "a connection from {name} is refused: not a sender of the PROXY protocol (proxy_protocol, trusted_proxies)"
+            );
+        }
+    }
+
+    /// A new connection; `proxied`: it begins with a header of the PROXY protocol.
+    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>, proxied: bool) {
         let token = self.connections.reserve();
         let registry = self.poll.registry();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -344,7 +383,8 @@ impl Worker {
             return;
         }
         let parser = Parser::new(self.wire_limits, "http");
-        let connection = Connection::new(stream, peer, parser, self.clock.now_ms);
+        let mut connection = Connection::new(stream, peer, parser, self.clock.now_ms);
+        connection.awaits_proxy_header = proxied;
         self.connections.insert(Box::new(connection));
         let slot = self.board.slot(self.slot);
         slot.set_connections(self.connections.count() as u64);

@@ -62,7 +62,7 @@ impl Worker {
             }
         };
         log::write_access(&log::Access {
-            peer: connection.peer,
+            peer: request.map_or(connection.peer, |request| request.peer),
             method,
             target,
             protocol,

@@ -145,6 +145,8 @@ pub(super) struct Connection {
     pub token: Token,
     pub stream: Stream,
     pub peer: Option<IpAddr>,
+    /// A header of the PROXY protocol comes first.
+    pub awaits_proxy_header: bool,
     pub parser: Parser,
     /// Received and not consumed; empty between requests.
     pub input: Vec<u8>,
@@ -175,6 +177,7 @@ impl Connection {
             token: Token(0),
             stream,
             peer,
+            awaits_proxy_header: false,
             parser,
             input: Vec::new(),
             input_at: 0,

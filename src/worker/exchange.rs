@@ -15,9 +15,9 @@ use crate::board::Event;
 use crate::log;
 use crate::service::{Answer, Work};
 use crate::sys;
-use crate::wire::http::{Message, Refusal, Step};
+use crate::wire::http::{Message, Parser, Refusal, Step};
 use crate::wire::reply::{self, Framing, Persistence};
-use crate::wire::{Body, Method, Response};
+use crate::wire::{Body, Method, Response, proxy_protocol};
 
 /// Steps of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 64;
@@ -147,6 +147,9 @@ impl Worker {
     /// is whole in them is parsed where they lie.
     fn take_bytes(&mut self, connection: &mut Connection, count: usize) -> Flow {
         connection.begun_ms.get_or_insert(self.clock.now_ms);
+        if connection.awaits_proxy_header {
+            return self.take_proxy_header(connection, count);
+        }
         if !connection.input.is_empty() {
             connection.keep(&self.scratch[..count]);
             connection.unparsed = true;
@@ -162,6 +165,30 @@ impl Worker {
             Err(refusal) => {
                 connection.keep(&self.scratch[..count]);
                 self.refuse(connection, refusal)
+            }
+        }
+    }
+
+    /// What the balancer says of a connection, before its first request.
+    fn take_proxy_header(&mut self, connection: &mut Connection, count: usize) -> Flow {
+        connection.keep(&self.scratch[..count]);
+        match proxy_protocol::read(&connection.input[connection.input_at..]) {
+            Ok(None) => Flow::Go,
+            Ok(Some((header_bytes, told))) => {
+                connection.awaits_proxy_header = false;
+                connection.consume(header_bytes);
+                connection.unparsed = !connection.input.is_empty();
+                // The balancer may connect before its client says anything.
+                connection.begun_ms = connection.unparsed.then_some(self.clock.now_ms);
+                connection.peer = told.client.or(connection.peer);
+                if told.tls {
+                    connection.parser = Parser::new(self.wire_limits, "https");
+                }
+                Flow::Go
+            }
+            Err(malformed) => {
+                log::info!("{malformed}, from {:?}", connection.peer);
+                self.refuse(connection, Refusal { status: 400, reason: "no header of the PROXY protocol" })
             }
         }
     }
@@ -191,6 +218,9 @@ impl Worker {
     /// A whole request: finds out how it is answered, and begins.
     fn dispatch(&mut self, connection: &mut Connection, mut message: Box<Message>) -> Flow {
         message.request.peer = connection.peer;
+        if let Some(proxies) = &self.proxies {
+            proxies.settle(&mut message.request);
+        }
         connection.requests += 1;
         connection.begun_ms = None;
         connection.body_since_ms = None;

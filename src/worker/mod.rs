@@ -32,8 +32,10 @@ use crate::log;
 use crate::plan::{Gate, TileMemory};
 use crate::service::Answer;
 use crate::sys;
+use crate::wire::forwarded::Proxies;
+use crate::wire::network::Networks;
 use crate::wire::{self, Request};
-use accept::{Door, Listener};
+use accept::{Door, Entrance, Listener};
 use conn::Connections;
 use drain::{Drain, Leave};
 use pool::{Pool, PoolOptions};
@@ -96,9 +98,11 @@ struct Parts {
     gate: Arc<Gate>,
     board: Arc<Board>,
     slot: usize,
-    listeners: Vec<OwnedFd>,
+    /// Listening sockets, each with who may speak the PROXY protocol at it.
+    listeners: Vec<(OwnedFd, Option<Networks>)>,
     channel: OwnedFd,
     signals: Option<SignalFd>,
+    proxies: Option<Proxies>,
 }
 
 /// The event loop with all that hangs on it.
@@ -107,6 +111,8 @@ struct Worker {
     limits: Limits,
     wire_limits: wire::limit::Limits,
     answer: Responder,
+    /// Whose word about a request counts.
+    proxies: Option<Proxies>,
     door: Door,
     connections: Connections,
     /// Connections that had more to do than their turn allowed.
@@ -147,6 +153,7 @@ pub fn run(birth: Birth) -> i32 {
     drop(files);
     let signals = sys::open_signal_fd(&[Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGUSR1]);
     let site = app.site;
+    let senders = daemon.listen.iter().map(|listen| listen.proxy_senders.clone()).chain(std::iter::repeat(None));
     let started = signals.and_then(|signals| {
         Worker::new(Parts {
             limits: daemon.limits,
@@ -155,9 +162,10 @@ pub fn run(birth: Birth) -> i32 {
             gate: app.gate,
             board,
             slot,
-            listeners,
+            listeners: listeners.into_iter().zip(senders).collect(),
             channel,
             signals: Some(signals),
+            proxies: daemon.proxies,
         })
     });
     let mut worker = match started {
@@ -188,7 +196,10 @@ impl Worker {
     fn new(parts: Parts) -> io::Result<Worker> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let listeners = parts.listeners.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let entrances = parts.listeners.into_iter().map(|(socket, proxy_senders)| {
+            Ok(Entrance { listener: Listener::new(socket)?, proxy_senders })
+        });
+        let entrances = entrances.collect::<io::Result<Vec<_>>>()?;
         let channel = std::os::unix::net::UnixStream::from(parts.channel);
         channel.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(channel);
@@ -218,7 +229,8 @@ impl Worker {
             },
             limits,
             answer: parts.answer,
-            door: Door::new(listeners),
+            proxies: parts.proxies,
+            door: Door::new(entrances),
             connections: Connections::default(),
             again: Vec::new(),
             timer: Timer::new(),

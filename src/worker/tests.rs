@@ -62,9 +62,10 @@ impl Running {
                 gate,
                 board: own_board,
                 slot,
-                listeners: vec![listener],
+                listeners: vec![(listener, None)],
                 channel: theirs.into(),
                 signals: None,
+                proxies: None,
             };
             Worker::new(parts).unwrap().serve().unwrap();
         });

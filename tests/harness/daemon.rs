@@ -25,6 +25,8 @@ pub struct Setup<'a> {
     /// Text of the map file; without one the embedded map is served.
     pub map: Option<String>,
     pub workers: usize,
+    /// Further keys of the first entry of `listen`.
+    pub listener_yaml: String,
     /// Further lines of `rhumb.yaml`.
     pub daemon_yaml: String,
     pub env: Vec<(String, String)>,
@@ -37,7 +39,14 @@ impl<'a> Setup<'a> {
 
     /// The world map inside the binary.
     pub fn embedded(dir: &'a TestDir) -> Setup<'a> {
-        Setup { dir, map: None, workers: 2, daemon_yaml: String::new(), env: Vec::new() }
+        Setup {
+            dir,
+            map: None,
+            workers: 2,
+            listener_yaml: String::new(),
+            daemon_yaml: String::new(),
+            env: Vec::new(),
+        }
     }
 
     pub fn workers(mut self, workers: usize) -> Self {
@@ -48,6 +57,12 @@ impl<'a> Setup<'a> {
     /// Adds lines to `rhumb.yaml`.
     pub fn daemon_yaml(mut self, lines: &str) -> Self {
         self.daemon_yaml.push_str(lines);
+        self
+    }
+
+    /// Adds a key to the listener (`proxy_protocol: true`).
+    pub fn listener_yaml(mut self, line: &str) -> Self {
+        self.listener_yaml.push_str(&format!("    {line}\n"));
         self
     }
 
@@ -75,7 +90,8 @@ impl<'a> Setup<'a> {
         let config = self.dir.write(
             "rhumb.yaml",
             format!(
-                "{maps}listen:\n  - http: 127.0.0.1:0\nworkers: {}\nlog: {{access: {}, error: {}, format: json}}\n{}",
+                "{maps}listen:\n  - http: 127.0.0.1:0\n{}workers: {}\nlog: {{access: {}, error: {}, format: json}}\n{}",
+                self.listener_yaml,
                 self.workers,
                 self.dir.join("access.log").display(),
                 log.display(),

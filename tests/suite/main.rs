@@ -14,6 +14,7 @@ mod embedded;
 mod fixtures;
 mod http_abuse;
 mod http_odd;
+mod http_proxied;
 #[cfg(feature = "long")]
 mod long;
 #[cfg(feature = "peers")]

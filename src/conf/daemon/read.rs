@@ -10,6 +10,8 @@ use crate::conf::finding::{Finding, Findings};
 use crate::conf::node::{self, Node, Place, Value};
 use crate::conf::schema::Kind::{Any, Bool, Choice, Int, List, Map, OneOf, Text};
 use crate::conf::schema::{Kind, Table, key};
+use crate::wire::forwarded::{Family, Proxies};
+use crate::wire::network::Networks;
 
 static FILE: Kind = Map(&[&DAEMON]);
 
@@ -20,6 +22,8 @@ static DAEMON: Table = Table {
         key("allow_listing", Bool),
         key("watch", Bool),
         key("listen", List(&Map(&[&LISTEN]))),
+        key("trusted_proxies", List(&Text)),
+        key("forwarded_fields", Choice(&["x-forwarded", "forwarded"])),
         key("workers", OneOf(&[Choice(&["auto"]), Int])),
         key("user", Text),
         key("group", Text),
@@ -35,7 +39,14 @@ static DAEMON: Table = Table {
 
 static LISTEN: Table = Table {
     path: "listen",
-    keys: &[key("http", Text), key("fastcgi", Text), key("scgi", Text), key("uwsgi", Text), key("mode", Any)],
+    keys: &[
+        key("http", Text),
+        key("fastcgi", Text),
+        key("scgi", Text),
+        key("uwsgi", Text),
+        key("mode", Any),
+        key("proxy_protocol", OneOf(&[Bool, List(&Text)])),
+    ],
 };
 
 static LOG: Table = Table {
@@ -168,6 +179,7 @@ fn read(path: &Path, files: &mut FileSet, findings: &mut Findings) -> Option<Dae
             Some("strict") => Fsync::Strict,
             _ => Fsync::None,
         },
+        proxies: reader.proxies(findings),
         limits: root.get("limits").map(|node| read_limits(node, findings)).unwrap_or_default(),
         watch: root.get("watch").and_then(Node::bool).unwrap_or(false),
         allow_listing: root.get("allow_listing").and_then(Node::bool).unwrap_or(false),
@@ -254,9 +266,57 @@ impl Reader<'_> {
                 findings.error(http.place, format!("{path}.http"), "is listened on already");
                 continue;
             }
-            places.push(Listen { address, protocol: Protocol::Http, mode });
+            let proxy_senders = self.proxy_senders(item, &address, &path, findings);
+            places.push(Listen { address, protocol: Protocol::Http, mode, proxy_senders });
         }
         places
+    }
+
+    /// Who may speak the PROXY protocol at a listener, where it is on.
+    fn proxy_senders(
+        &self,
+        item: &Node,
+        address: &ListenAddress,
+        path: &str,
+        findings: &mut Findings,
+    ) -> Option<Networks> {
+        let node = item.get("proxy_protocol")?;
+        let path = format!("{path}.proxy_protocol");
+        match node.bool() {
+            Some(false) => return None,
+            None => return Some(networks(node, &path, findings)),
+            Some(true) => {}
+        }
+        if let Some(trusted) = self.root.get("trusted_proxies") {
+            return Some(networks(trusted, "trusted_proxies", &mut Findings::default()));
+        }
+        let mut senders = Networks::default();
+        if matches!(address, ListenAddress::Unix(_)) {
+            // Who may connect is told by the socket's mode.
+            let _ = senders.add("unix");
+        } else {
+            let text = "who may send it? List the balancers here (`proxy_protocol: [10.0.0.1]`) or under \
+                        `trusted_proxies`";
+            findings.error(node.place, path, text);
+        }
+        Some(senders)
+    }
+
+    /// Whose `X-Forwarded-*` and `Forwarded` are believed.
+    fn proxies(&self, findings: &mut Findings) -> Option<Proxies> {
+        let family = self.root.get("forwarded_fields");
+        let Some(list) = self.root.get("trusted_proxies") else {
+            if let Some(node) = family {
+                let text = "is of use only together with `trusted_proxies`";
+                findings.error(node.place, "forwarded_fields", text);
+            }
+            return None;
+        };
+        let family = match family.and_then(Node::text) {
+            Some("forwarded") => Family::Forwarded,
+            _ => Family::XForwarded,
+        };
+        Some(Proxies { networks: networks(list, "trusted_proxies", findings), family })
     }
 
     /// `host:port`, `[v6]:port`, or the path of a Unix socket.
@@ -300,6 +360,17 @@ impl Reader<'_> {
         };
         log
     }
+}
+
+/// A list of addresses, networks and `unix`.
+fn networks(list: &Node, path: &str, findings: &mut Findings) -> Networks {
+    let mut networks = Networks::default();
+    for (at, item) in list.items().iter().enumerate() {
+        if let Some(Err(error)) = item.text().map(|text| networks.add(text)) {
+            findings.error(item.place, format!("{path}[{at}]"), error.to_string());
+        }
+    }
+    networks
 }
 
 /// `HOST:PORT` where the host is an address, `localhost` or `*`.

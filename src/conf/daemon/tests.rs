@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::conf::{FileSet, Finding};
+use crate::wire::forwarded::Family;
 
 fn daemon(text: &str) -> (Option<Daemon>, Vec<Finding>) {
     let path = Path::new("/nowhere/etc/rhumb.yaml");
@@ -14,6 +15,38 @@ fn refused(text: &str) -> String {
     let (daemon, findings) = daemon(text);
     assert!(daemon.is_none(), "{text}");
     findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn proxies_and_senders_are_lists_of_networks() {
+    let text = "
+listen:
+  - {http: 0.0.0.0:1, proxy_protocol: true}
+  - {http: 0.0.0.0:2, proxy_protocol: [192.0.2.1]}
+  - {http: 0.0.0.0:3, proxy_protocol: no}
+trusted_proxies: [10.0.0.0/8, unix]
+forwarded_fields: forwarded
+";
+    let daemon = daemon(text).0.unwrap();
+    let networks = |list: &[&str]| {
+        let mut networks = Networks::default();
+        list.iter().for_each(|text| networks.add(text).unwrap());
+        networks
+    };
+    let trusted = networks(&["10.0.0.0/8", "unix"]);
+    let senders: Vec<_> = daemon.listen.iter().map(|listen| listen.proxy_senders.clone()).collect();
+    assert_eq!(senders, [Some(trusted.clone()), Some(networks(&["192.0.2.1"])), None]);
+    assert_eq!(daemon.proxies, Some(Proxies { networks: trusted, family: Family::Forwarded }));
+    for (text, expected) in [
+        ("listen: [{http: '1.1.1.1:1', proxy_protocol: true}]", "who may send it?"),
+        ("listen: [{http: '1.1.1.1:1', proxy_protocol: [x]}]", "\"x\" is neither an address"),
+        ("listen: [{http: '1.1.1.1:1'}]\ntrusted_proxies: [10.0.0.1/8]", "trusted_proxies[0]"),
+        ("listen: [{http: '1.1.1.1:1'}]\nforwarded_fields: forwarded", "only together with"),
+        ("listen: [{http: '1.1.1.1:1'}]\nforwarded_fields: both", "forwarded_fields"),
+    ] {
+        let told = refused(text);
+        assert!(told.contains(expected), "{text}: {told}");
+    }
 }
 
 #[test]
@@ -39,7 +72,7 @@ limits: {render_threads: 4, cache_memory_bytes: 0, drain_max_ms: 60_000}
     assert!(findings.is_empty(), "{findings:?}");
     let daemon = daemon.unwrap();
     let tcp = |address: &str| ListenAddress::Tcp(address.parse().unwrap());
-    let http = |address, mode| Listen { address, protocol: Protocol::Http, mode };
+    let http = |address, mode| Listen { address, protocol: Protocol::Http, mode, proxy_senders: None };
     let socket = ListenAddress::Unix(PathBuf::from("/nowhere/etc/var/http.sock"));
     let expected =
         [http(tcp("0.0.0.0:8080"), None), http(tcp("[::1]:8081"), None), http(socket, Some(0o660))];
