@@ -14,11 +14,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use memmap2::MmapMut;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"rhumbbrd");
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 /// Slots: workers of all generations alive together.
 pub const SLOTS_MAX: usize = 512;
 /// Threads of one worker that can be watched.
 pub const THREADS_MAX: usize = 64;
+/// The mark of the event loop, after those of the threads.
+pub const LOOP: usize = THREADS_MAX;
+/// Requests that can be in quarantine at the same time.
+pub const QUARANTINE_MAX: usize = 16;
 /// Status classes 1xx to 5xx.
 const CLASSES: usize = 5;
 /// Bucket `n` counts answers within 2^n × 64 µs; the last takes the rest.
@@ -83,6 +87,18 @@ pub enum State {
     Draining = 3,
 }
 
+/// Why a worker wants to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Wish {
+    /// It has answered as many requests as it may.
+    Requests = 1,
+    /// It is as old as it may become.
+    Age = 2,
+    /// It holds more memory than it may.
+    Memory = 3,
+}
+
 /// Numbers that only grow.
 #[repr(C)]
 pub struct Counters {
@@ -141,6 +157,7 @@ struct ThreadMark {
 /// A thread that is at work on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BusyThread {
+    /// [`LOOP`]: the event loop.
     pub thread: usize,
     /// By the monotonic clock of `sys`.
     pub since_ms: u64,
@@ -157,7 +174,13 @@ pub struct Slot {
     tick_ms: AtomicU64,
     connections: AtomicU64,
     in_flight: AtomicU64,
-    threads: [ThreadMark; THREADS_MAX],
+    /// 0, or a [`Wish`].
+    wish: AtomicU32,
+    memory_bytes: AtomicU64,
+    /// One more than the thread in which the worker crashed; 0: it did not, or
+    /// cannot tell.
+    culprit: AtomicU64,
+    threads: [ThreadMark; THREADS_MAX + 1],
     pub counters: Counters,
 }
 
@@ -212,8 +235,42 @@ impl Slot {
         self.in_flight.store(count, Relaxed);
     }
 
-    /// Marks a thread as busy with a request since `now_ms` (not 0). Threads
-    /// past [`THREADS_MAX`] are not watched.
+    /// Whether the worker wants to be replaced, and why.
+    pub fn wish(&self) -> Option<Wish> {
+        match self.wish.load(Relaxed) {
+            1 => Some(Wish::Requests),
+            2 => Some(Wish::Age),
+            3 => Some(Wish::Memory),
+            _ => None,
+        }
+    }
+
+    pub fn set_wish(&self, wish: Wish) {
+        self.wish.store(wish as u32, Relaxed);
+    }
+
+    /// Memory that the worker shares with nobody, as it saw it a second ago.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Relaxed)
+    }
+
+    pub fn set_memory_bytes(&self, bytes: u64) {
+        self.memory_bytes.store(bytes, Relaxed);
+    }
+
+    /// The word in which a crash leaves one more than the thread it came to.
+    pub fn culprit_word(&self) -> &AtomicU64 {
+        &self.culprit
+    }
+
+    /// What the thread was at that the worker crashed in.
+    pub fn culprit(&self) -> Option<BusyThread> {
+        let thread = self.culprit.load(Relaxed).checked_sub(1)?;
+        self.busy_threads().find(|busy| busy.thread as u64 == thread)
+    }
+
+    /// Marks a thread ([`LOOP`]: the event loop) as busy with a request since
+    /// `now_ms` (not 0). Threads past [`THREADS_MAX`] are not watched.
     pub fn mark_busy(&self, thread: usize, fingerprint: u64, now_ms: u64) {
         if let Some(mark) = self.threads.get(thread) {
             mark.fingerprint.store(fingerprint, Relaxed);
@@ -237,6 +294,13 @@ impl Slot {
     }
 }
 
+/// A request that is answered with 503 for a while.
+#[repr(C)]
+struct Banned {
+    fingerprint: AtomicU64,
+    until_ms: AtomicU64,
+}
+
 #[repr(C, align(64))]
 struct Table {
     magic: AtomicU64,
@@ -249,6 +313,9 @@ struct Table {
     workers_died: AtomicU64,
     /// One past the highest slot that was ever claimed: readers stop there.
     slots_used: AtomicU64,
+    /// When the last quarantine ends: until then readers look at the list.
+    quarantine_until_ms: AtomicU64,
+    quarantine: [Banned; QUARANTINE_MAX],
     gone: Counters,
     slots: [Slot; SLOTS_MAX],
 }
@@ -310,6 +377,9 @@ impl Board {
         let slot = &table.slots[number];
         slot.generation.store(generation, Relaxed);
         slot.tick_ms.store(now_ms, Relaxed);
+        slot.wish.store(0, Relaxed);
+        slot.culprit.store(0, Relaxed);
+        slot.memory_bytes.store(0, Relaxed);
         slot.set_state(State::Starting);
         let used = table.slots_used.load(Relaxed).max(number as u64 + 1);
         table.slots_used.store(used, Relaxed);
@@ -337,6 +407,33 @@ impl Board {
         slot.in_flight.store(0, Relaxed);
         slot.pid.store(0, Relaxed);
         slot.set_state(State::Free);
+    }
+
+    /// Master: nobody begins this request before `until_ms`. Where the list is
+    /// full, the one that would end first makes room.
+    pub fn quarantine(&self, fingerprint: u64, until_ms: u64) {
+        let table = self.table();
+        let same = table.quarantine.iter().find(|entry| entry.fingerprint.load(Relaxed) == fingerprint);
+        let first_to_end = || table.quarantine.iter().min_by_key(|entry| entry.until_ms.load(Relaxed));
+        let Some(entry) = same.or_else(first_to_end) else { return };
+        // A reader between the two stores sees the new request with the old
+        // end, which is over or earlier: it lets one more pass at worst.
+        entry.fingerprint.store(fingerprint, Relaxed);
+        entry.until_ms.store(until_ms, Relaxed);
+        table.quarantine_until_ms.fetch_max(until_ms, Relaxed);
+    }
+
+    /// Whether any request is in quarantine: most of the time none is, and the
+    /// fingerprint need not be made.
+    pub fn has_quarantine(&self, now_ms: u64) -> bool {
+        now_ms < self.table().quarantine_until_ms.load(Relaxed)
+    }
+
+    /// For how long this request is not to be begun.
+    pub fn quarantine_left_ms(&self, fingerprint: u64, now_ms: u64) -> Option<u64> {
+        let mut entries = self.table().quarantine.iter();
+        let entry = entries.find(|entry| entry.fingerprint.load(Relaxed) == fingerprint)?;
+        entry.until_ms.load(Relaxed).checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
     }
 
     /// The sum of one number over the gone and the living.
@@ -404,7 +501,7 @@ mod tests {
         slot.set_state(State::Serving);
         slot.set_connections(3);
         slot.mark_busy(1, 99, 1000);
-        slot.mark_busy(THREADS_MAX, 1, 1);
+        slot.mark_busy(THREADS_MAX + 1, 1, 1);
         slot.counters.count_request(Service::Wms, 200, 10);
         slot.counters.count_request(Service::Wms, 404, 1_000_000_000_000);
         slot.counters.count(Event::BytesSent, 4096);
@@ -426,6 +523,42 @@ mod tests {
         assert_eq!(board.live_slots().map(|(n, _)| n).collect::<Vec<_>>(), [second]);
         assert_eq!(board.claim(2, 6), Some(first));
         assert_eq!(slot.generation(), 2);
+    }
+
+    #[test]
+    fn wishes_and_culprits_end_with_their_worker() {
+        let board = Board::new(1).expect("board");
+        let number = board.claim(1, 5).expect("slot");
+        let slot = board.slot(number);
+        assert_eq!((slot.wish(), slot.culprit()), (None, None));
+        slot.set_wish(Wish::Memory);
+        slot.mark_busy(LOOP, 7, 3);
+        slot.mark_busy(2, 8, 3);
+        assert_eq!(slot.wish(), Some(Wish::Memory));
+        slot.culprit_word().store(LOOP as u64 + 1, Relaxed);
+        assert_eq!(slot.culprit(), Some(BusyThread { thread: LOOP, since_ms: 3, fingerprint: 7 }));
+        slot.culprit_word().store(6, Relaxed);
+        assert_eq!(slot.culprit(), None, "that thread was idle");
+        board.fold(number);
+        assert_eq!(board.claim(2, 6), Some(number));
+        assert_eq!((slot.wish(), slot.culprit()), (None, None));
+    }
+
+    #[test]
+    fn a_quarantine_ends_and_is_bounded() {
+        let board = Board::new(1).expect("board");
+        assert!(!board.has_quarantine(0));
+        board.quarantine(5, 1_000);
+        assert!(board.has_quarantine(999) && !board.has_quarantine(1_000));
+        assert_eq!(board.quarantine_left_ms(5, 400), Some(600));
+        assert_eq!((board.quarantine_left_ms(5, 1_000), board.quarantine_left_ms(6, 0)), (None, None));
+        board.quarantine(5, 2_000);
+        assert_eq!(board.quarantine_left_ms(5, 1_000), Some(1_000));
+        for other in 0..QUARANTINE_MAX as u64 {
+            board.quarantine(100 + other, 3_000 + other);
+        }
+        assert_eq!(board.quarantine_left_ms(5, 1_000), None, "the first to end made room");
+        assert_eq!(board.quarantine_left_ms(100, 1_000), Some(2_000));
     }
 
     #[test]

@@ -92,6 +92,14 @@ pub struct Limits {
     pub loop_stuck_ms: u64,
     pub render_stuck_ms: u64,
     pub worker_data_bytes: u64,
+    /// 0: off. A worker that has answered so many requests is replaced.
+    pub requests_max: u64,
+    /// 0: off. A worker of this age is replaced.
+    pub worker_age_max_s: u64,
+    /// 0: off. A worker that holds more memory of its own is replaced.
+    pub worker_memory_max_bytes: u64,
+    /// 0: off. A request that killed two workers is answered with 503 so long.
+    pub quarantine_ms: u64,
     pub upstream_connect_ms: u64,
     pub upstream_body_bytes: u64,
     pub upstream_redirects: u32,
@@ -127,6 +135,10 @@ impl Default for Limits {
             loop_stuck_ms: 10_000,
             render_stuck_ms: 120_000,
             worker_data_bytes: 4 * 1024 * 1024 * 1024,
+            requests_max: 0,
+            worker_age_max_s: 0,
+            worker_memory_max_bytes: 0,
+            quarantine_ms: 0,
             upstream_connect_ms: 5_000,
             upstream_body_bytes: 32 * 1024 * 1024,
             upstream_redirects: 3,

@@ -112,6 +112,10 @@ limits! {
     loop_stuck_ms: 1_000, HOUR_MS;
     render_stuck_ms: 1_000, 24 * HOUR_MS;
     worker_data_bytes: 64 * MIB, 1024 * GIB;
+    requests_max: 0, 1_000_000_000_000;
+    worker_age_max_s: 0, 366 * 24 * 3_600;
+    worker_memory_max_bytes: 0, 1024 * GIB;
+    quarantine_ms: 0, 24 * HOUR_MS;
     upstream_connect_ms: 10, HOUR_MS;
     upstream_body_bytes: KIB, 16 * GIB;
     upstream_redirects: 0, 100;
