@@ -35,14 +35,67 @@ pub enum Service {
     Wmts,
     Tms,
     Kml,
+    /// OGC API.
+    Ogc,
     Demo,
     /// Everything else, also what was refused before a service was found.
     Other,
 }
 
 impl Service {
-    pub const ALL: [Service; 6] =
-        [Service::Wms, Service::Wmts, Service::Tms, Service::Kml, Service::Demo, Service::Other];
+    pub const ALL: [Service; 7] = [
+        Service::Wms,
+        Service::Wmts,
+        Service::Tms,
+        Service::Kml,
+        Service::Ogc,
+        Service::Demo,
+        Service::Other,
+    ];
+
+    /// As metrics and logs name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Wms => "wms",
+            Service::Wmts => "wmts",
+            Service::Tms => "tms",
+            Service::Kml => "kml",
+            Service::Ogc => "ogcapi",
+            Service::Demo => "demo",
+            Service::Other => "other",
+        }
+    }
+}
+
+/// How the caches took part in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheState {
+    /// The answer has nothing to do with a cache.
+    None,
+    /// All that was needed lay in a cache, fresh.
+    Hit,
+    /// Something too old was shown for want of something newer.
+    Stale,
+    /// Something was made for this answer.
+    Miss,
+    /// A source was asked and no cache.
+    Bypass,
+}
+
+impl CacheState {
+    pub const ALL: [CacheState; 5] =
+        [CacheState::None, CacheState::Hit, CacheState::Stale, CacheState::Miss, CacheState::Bypass];
+
+    /// As metrics and logs name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            CacheState::None => "none",
+            CacheState::Hit => "hit",
+            CacheState::Stale => "stale",
+            CacheState::Miss => "miss",
+            CacheState::Bypass => "bypass",
+        }
+    }
 }
 
 /// One thing that is counted.

@@ -19,4 +19,5 @@ pub mod worker; // one process, one event loop, render threads // many tiles wit
 pub mod app; // the wiring closet: configuration → live services
 pub mod board; // shared-memory scoreboard
 pub mod log; // one write per line
+pub mod story; // what happened to one request, for logs and counters
 pub mod sys; // thin safe skin over the kernel

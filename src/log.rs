@@ -16,7 +16,9 @@ use std::path::Path;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::board::{CacheState, Service};
 use crate::conf::daemon::{LogFormat, LogOptions, LogTarget};
+use crate::story::{Facts, Trace, push_ms};
 
 /// Bound on one line, its line feed included.
 pub const LINE_BYTES_MAX: usize = 4096;
@@ -24,6 +26,7 @@ pub const LINE_BYTES_MAX: usize = 4096;
 /// out the status.
 const TARGET_BYTES_MAX: usize = 2048;
 const FIELD_BYTES_MAX: usize = 512;
+const NAME_BYTES_MAX: usize = 200;
 const CUT: &str = "…";
 
 /// Who must act.
@@ -183,6 +186,9 @@ pub struct Access<'a> {
     pub duration_us: u64,
     pub referer: Option<&'a str>,
     pub user_agent: Option<&'a str>,
+    /// What happened to it on its way.
+    pub facts: &'a Facts,
+    pub trace: Option<&'a Trace>,
 }
 
 /// Writes one line to the access log, if there is one.
@@ -275,7 +281,9 @@ fn compose_access_line(line: &mut String, format: LogFormat, access: &Access<'_>
             push_field(line, Escape::Quoted, FIELD_BYTES_MAX, access.referer.unwrap_or("-"));
             line.push_str("\" \"");
             push_field(line, Escape::Quoted, FIELD_BYTES_MAX, access.user_agent.unwrap_or("-"));
-            line.push_str("\"\n");
+            line.push('"');
+            push_facts(line, access);
+            line.push('\n');
         }
         LogFormat::Json => {
             line.push_str("{\"time\":\"");
@@ -296,6 +304,7 @@ fn compose_access_line(line: &mut String, format: LogFormat, access: &Access<'_>
                     line.push('"');
                 }
             }
+            push_json_facts(line, access);
             line.push_str("}\n");
         }
         LogFormat::Human => {
@@ -305,8 +314,73 @@ fn compose_access_line(line: &mut String, format: LogFormat, access: &Access<'_>
             line.push(' ');
             push_field(line, Escape::Plain, TARGET_BYTES_MAX, access.target);
             let duration_ms = access.duration_us as f64 / 1000.0;
-            let _ = writeln!(line, " ({} bytes, {duration_ms:.1} ms)", access.bytes);
+            let cache = match access.facts.cache_state() {
+                CacheState::None => "",
+                state => state.name(),
+            };
+            let comma = if cache.is_empty() { "" } else { ", " };
+            let _ = writeln!(line, " ({} bytes, {duration_ms:.1} ms{comma}{cache})", access.bytes);
         }
+    }
+}
+
+/// The times of an access line that say where it went.
+fn times(access: &Access<'_>) -> [(&'static str, u64); 4] {
+    let facts = access.facts;
+    [
+        ("time_ms", access.duration_us),
+        ("upstream_ms", facts.upstream_us),
+        ("lock_ms", facts.lock_us),
+        ("render_ms", facts.render_us),
+    ]
+}
+
+/// The facts behind the combined format's own fields.
+fn push_facts(line: &mut String, access: &Access<'_>) {
+    let facts = access.facts;
+    let _ = write!(line, " service={}", facts.service.unwrap_or(Service::Other).name());
+    line.push_str(" layer=\"");
+    push_field(
+        line,
+        Escape::Quoted,
+        NAME_BYTES_MAX,
+        if facts.layers.is_empty() { "-" } else { &facts.layers },
+    );
+    let _ = match facts.level {
+        Some(level) => write!(line, "\" level={level}"),
+        None => write!(line, "\" level=-"),
+    };
+    let _ = write!(line, " cache={}", facts.cache_state().name());
+    for (name, duration_us) in times(access) {
+        let _ = write!(line, " {name}=");
+        push_ms(line, duration_us);
+    }
+}
+
+fn push_json_facts(line: &mut String, access: &Access<'_>) {
+    let facts = access.facts;
+    let _ = write!(line, ",\"service\":\"{}\"", facts.service.unwrap_or(Service::Other).name());
+    for (name, value) in [("map", &facts.map), ("layer", &facts.layers)] {
+        if !value.is_empty() {
+            let _ = write!(line, ",\"{name}\":\"");
+            push_field(line, Escape::Json, NAME_BYTES_MAX, value);
+            line.push('"');
+        }
+    }
+    if let Some(level) = facts.level {
+        let _ = write!(line, ",\"level\":{level}");
+    }
+    let _ = write!(line, ",\"cache\":\"{}\"", facts.cache_state().name());
+    for (name, duration_us) in &times(access)[1..] {
+        let _ = write!(line, ",\"{name}\":");
+        push_ms(line, *duration_us);
+    }
+    if let Some(trace) = access.trace {
+        let Trace { trace_id, span_id, parent_id, .. } = trace;
+        let _ = write!(
+            line,
+            ",\"trace_id\":\"{trace_id}\",\"span_id\":\"{span_id}\",\"parent_span_id\":\"{parent_id}\""
+        );
     }
 }
 
@@ -457,17 +531,35 @@ mod tests {
         line
     }
 
-    const ACCESS: Access<'static> = Access {
-        peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))),
-        method: "GET",
-        target: "/a?b=\"c\\d\u{1b}",
-        protocol: "HTTP/1.1",
-        status: 200,
-        bytes: 12,
-        duration_us: 1500,
-        referer: None,
-        user_agent: Some("tool \"x\"\r\nSet: 1"),
-    };
+    fn access(facts: &Facts) -> Access<'_> {
+        Access {
+            peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1))),
+            method: "GET",
+            target: TARGET,
+            protocol: "HTTP/1.1",
+            status: 200,
+            bytes: 12,
+            duration_us: 1500,
+            referer: None,
+            user_agent: Some("tool \"x\"\r\nSet: 1"),
+            facts,
+            trace: None,
+        }
+    }
+
+    const TARGET: &str = "/a?b=\"c\\d\u{1b}";
+
+    fn facts() -> Facts {
+        Facts {
+            service: Some(Service::Wms),
+            layers: "a \"b".into(),
+            layer_count: 1,
+            level: Some(3),
+            upstream_count: 1,
+            upstream_us: 1_234_567,
+            ..Facts::default()
+        }
+    }
 
     #[test]
     fn control_characters_do_not_forge_lines() {
@@ -497,29 +589,38 @@ mod tests {
     #[test]
     fn access_lines() {
         let mut line = String::new();
-        compose_access_line(&mut line, LogFormat::Combined, &ACCESS);
+        compose_access_line(&mut line, LogFormat::Combined, &access(&facts()));
         assert!(line.starts_with("10.0.0.1 - - ["), "{line}");
         assert!(
             line.ends_with(
-                " +0000] \"GET /a?b=\\x22c\\x5cd\\x1b HTTP/1.1\" 200 12 \"-\" \"tool \\x22x\\x22\\r\\nSet: 1\"\n"
+                " +0000] \"GET /a?b=\\x22c\\x5cd\\x1b HTTP/1.1\" 200 12 \"-\" \"tool \\x22x\\x22\\r\\nSet: 1\" service=wms \
+                 layer=\"a \\x22b\" level=3 cache=bypass time_ms=1.500 upstream_ms=1234.567 lock_ms=0.000 render_ms=0.000\n"
             ),
             "{line}"
         );
 
         let mut line = String::new();
-        compose_access_line(&mut line, LogFormat::Json, &ACCESS);
+        compose_access_line(&mut line, LogFormat::Json, &access(&facts()));
         let value: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
-        assert_eq!(value["target"], ACCESS.target);
+        assert_eq!(value["target"], TARGET);
         assert_eq!(value["user_agent"], "tool \"x\"\r\nSet: 1");
         assert_eq!(value["duration_us"], 1500);
         assert!(value.get("referer").is_none());
+        assert_eq!((&value["layer"], &value["cache"]), (&"a \"b".into(), &"bypass".into()));
+        assert_eq!((&value["level"], &value["upstream_ms"]), (&3.into(), &1234.567.into()));
     }
 
     #[test]
     fn access_line_with_hostile_lengths_is_bounded() {
         let long = "\u{1}".repeat(100_000);
-        let access =
-            Access { method: &long, target: &long, referer: Some(&long), user_agent: Some(&long), ..ACCESS };
+        let facts = Facts { layers: long.clone(), map: long.clone(), ..Facts::default() };
+        let access = Access {
+            method: &long,
+            target: &long,
+            referer: Some(&long),
+            user_agent: Some(&long),
+            ..access(&facts)
+        };
         for format in [LogFormat::Human, LogFormat::Combined, LogFormat::Json] {
             let mut line = String::new();
             compose_access_line(&mut line, format, &access);

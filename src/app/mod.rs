@@ -16,6 +16,7 @@ use crate::conf::daemon::{Fsync, Limits, Maps};
 use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
 use crate::plan::{Gate, TileMemory};
 use crate::service::{Answer, Site};
+use crate::story;
 use crate::wire::{Request, Response};
 
 /// Everything that a worker serves from.
@@ -57,6 +58,7 @@ impl Sites {
         let path = request.path.trim_start_matches('/');
         let (name, rest) = path.split_once('/').map_or((path, ""), |(name, rest)| (name, rest));
         if let Ok(at) = sites.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
+            story::name_map(name);
             let mut below = request.clone();
             below.path = format!("/{rest}");
             below.script_name = format!("{}/{name}", request.script_name);

@@ -9,6 +9,7 @@ use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, 
 use crate::cache::Dimensions;
 use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
 use crate::render::{Mosaic, Raster, merge, warp};
+use crate::story;
 
 /// What a cache layer is made of.
 pub struct CacheLayerOptions {
@@ -89,6 +90,7 @@ impl CacheLayer {
             return refuse("query does not align to tile boundaries".into());
         }
         let Some(coord) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };
+        story::note_level(coord.z);
         let dimensions = Dimensions::new(&query.dimensions).map_err(cache_error)?;
         let tile = cache.tiles(&[coord], dimensions.as_ref(), turn)?.pop().flatten();
         Ok(match tile {
@@ -108,6 +110,9 @@ impl CacheLayer {
         let Some(affected) = self.affected(&part.extent, part.size, &query.srs)? else {
             return Ok(Drawn::BLANK);
         };
+        if let Some(coord) = affected.tiles.iter().flatten().next() {
+            story::note_level(coord.z);
+        }
         let dimensions = Dimensions::new(&query.dimensions).map_err(cache_error)?;
         let loaded = cache.rasters(&affected.tiles, dimensions.as_ref(), turn)?;
         if loaded.iter().all(|(raster, _)| raster.is_none()) {

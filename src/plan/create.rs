@@ -17,6 +17,7 @@ use crate::cache::{CacheError, Dimensions, TileAddress};
 use crate::geo::{Extent, MetaTile, TileCoord};
 use crate::log;
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
+use crate::story;
 
 /// What one flight makes: a block by its first tile and its extent in tiles
 /// (of two minimal blocks in one meta tile the main tile is the same), for one
@@ -61,7 +62,9 @@ pub(super) fn side_by_side<I: Sync, T: Send>(
     }
     let next = AtomicUsize::new(0);
     let has_failed = AtomicBool::new(false);
+    let story = story::current();
     let run = || {
+        let _entered = story::enter(story.clone());
         let own = turn.another();
         let mut done = Vec::new();
         while !has_failed.load(Ordering::Relaxed) {
@@ -180,7 +183,11 @@ impl TileCache {
         if !store.keeps() {
             return Ok(None);
         }
+        let asked = Instant::now();
         let locked = turn.wait(|| store.lock(main, self.options.lock_timeout));
+        if !matches!(locked, Ok(Locked::AtOnce(_))) {
+            story::note_lock_wait(asked.elapsed());
+        }
         match locked {
             Ok(Locked::AtOnce(lock) | Locked::AfterWait(lock)) => Ok(Some(lock)),
             Err(error @ CacheError::Io { .. }) => {
@@ -467,7 +474,9 @@ impl TileCache {
         if !self.options.store.keeps() {
             return;
         }
-        if let Err(error) = self.options.store.store(tile, &made.bytes, color) {
+        let stored = self.options.store.store(tile, &made.bytes, color);
+        story::note_stored(stored.is_ok());
+        if let Err(error) = stored {
             if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
                 crate::log::error!("{}: tile not stored: {error}{more}", self.name());
             }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{PlanError, Turn};
+use crate::story;
 
 /// Attempts within one flight before all its waiters get the failure.
 const ATTEMPTS_MAX: u32 = 2;
@@ -95,10 +96,15 @@ impl<K: Hash + Eq + Clone, T: Clone> Flights<K, T> {
         let flight = match self.board(key, turn.asked_at()) {
             Boarded::Failed(error) => return Err(error),
             Boarded::Maker(flight) => flight,
-            Boarded::Waiter(flight) => match turn.wait(|| Self::wait(&flight, wait_max)) {
-                Some(result) => return result,
-                None => flight,
-            },
+            Boarded::Waiter(flight) => {
+                let began = Instant::now();
+                let waited = turn.wait(|| Self::wait(&flight, wait_max));
+                story::note_lock_wait(began.elapsed());
+                match waited {
+                    Some(result) => return result,
+                    None => flight,
+                }
+            }
         };
         let attempt = Attempt(&flight);
         let result = make();

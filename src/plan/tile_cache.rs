@@ -12,10 +12,12 @@ use super::create::{FlightKey, Made};
 use super::flight::Flights;
 use super::fresh::{FreshRule, fresh_from, is_stale};
 use super::{EmptyLayer, MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
+use crate::board::CacheState;
 use crate::cache::{CacheError, Dimensions, StoredTile, TileAddress, TileIdentity, TileStore};
 use crate::geo::{Coverage, MetaGrid, TileCoord, TileGrid};
 use crate::render::decode::DecodeError;
 use crate::render::{self, DecodeLimits, Format, ImageOptions, Raster};
+use crate::story;
 
 /// What a tile cache is made of.
 pub struct TileCacheOptions {
@@ -131,7 +133,10 @@ impl TileCache {
                 continue;
             }
             match self.find(&address(coord, dimensions))? {
-                Found::Fresh(stored, format) => found[at] = Some(from_store(stored, format)),
+                Found::Fresh(stored, format) => {
+                    story::note_tile(CacheState::Hit);
+                    found[at] = Some(from_store(stored, format));
+                }
                 Found::Stale(stored, format) => {
                     found[at] = Some(from_store(stored, format));
                     missing.push((at, coord));
@@ -144,6 +149,7 @@ impl TileCache {
             let made = self.create(&coords, dimensions, turn)?;
             take_made(&made, &missing, &mut found)?;
         }
+        self.tell_missing(&missing, &found);
         if let Some(coverage) = self.options.coverage.as_ref().filter(|c| c.clip) {
             for (at, &coord) in tiles.iter().enumerate() {
                 if let Some(tile) = &mut found[at] {
@@ -152,6 +158,24 @@ impl TileCache {
             }
         }
         Ok(found)
+    }
+
+    /// How the tiles that were not there, or too old, were had in the end.
+    fn tell_missing(&self, missing: &[(usize, TileCoord)], found: &[Option<Tile>]) {
+        if !self.options.store.keeps() {
+            return;
+        }
+        let until = self.stale_until();
+        for &(at, _) in missing {
+            let is_old = found[at].as_ref().is_some_and(|tile| {
+                tile.from_store && until.is_some_and(|until| is_stale(tile.modified, until))
+            });
+            story::note_tile(match is_old {
+                true if self.is_read_only => CacheState::Hit,
+                true => CacheState::Stale,
+                false => CacheState::Miss,
+            });
+        }
     }
 
     /// Decoded tiles of one level for drawing, in the order asked for. Tiles
@@ -167,7 +191,10 @@ impl TileCache {
         for (at, coord) in tiles.iter().enumerate() {
             let Some(coord) = *coord else { continue };
             match self.remembered(coord, dimensions)? {
-                Some(raster) => rasters[at].0 = Some(raster),
+                Some(raster) => {
+                    story::note_tile(CacheState::Hit);
+                    rasters[at].0 = Some(raster);
+                }
                 None => wanted.push((at, coord)),
             }
         }

@@ -2,8 +2,11 @@
 //! waits for an upstream or a lock, so that slow upstreams never take the
 //! cores away from hits.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::story;
 
 /// How many threads may compute at once.
 #[derive(Debug)]
@@ -37,9 +40,16 @@ impl Gate {
 pub struct Turn {
     gate: Option<Arc<Gate>>,
     asked_at: Instant,
+    began: Instant,
+    /// Of the time since then: not computing.
+    waited_us: AtomicU64,
 }
 
 impl Turn {
+    fn new(gate: Option<Arc<Gate>>, asked_at: Instant) -> Turn {
+        Turn { gate, asked_at, began: Instant::now(), waited_us: AtomicU64::new(0) }
+    }
+
     /// Waits for a permit; given back on drop.
     pub fn take(gate: &Arc<Gate>) -> Turn {
         Turn::take_for(gate, Instant::now())
@@ -48,19 +58,19 @@ impl Turn {
     /// [`Turn::take`] for a request that came at that moment.
     pub fn take_for(gate: &Arc<Gate>, asked_at: Instant) -> Turn {
         gate.take();
-        Turn { gate: Some(Arc::clone(gate)), asked_at }
+        Turn::new(Some(Arc::clone(gate)), asked_at)
     }
 
     /// For programs without a gate (seeding, tests).
     pub fn ungated() -> Turn {
-        Turn { gate: None, asked_at: Instant::now() }
+        Turn::new(None, Instant::now())
     }
 
     /// Another thread's turn at the same gate.
     pub fn another(&self) -> Turn {
         match &self.gate {
             Some(gate) => Turn::take_for(gate, self.asked_at),
-            None => Turn { gate: None, asked_at: self.asked_at },
+            None => Turn::new(None, self.asked_at),
         }
     }
 
@@ -71,21 +81,29 @@ impl Turn {
 
     /// Runs something that waits (network, lock) without holding the permit.
     pub fn wait<R>(&self, waiting: impl FnOnce() -> R) -> R {
-        struct Retake<'a>(&'a Gate);
+        struct Retake<'a>(&'a Turn, Instant);
         impl Drop for Retake<'_> {
             fn drop(&mut self) {
-                self.0.take();
+                let Retake(turn, since) = self;
+                if let Some(gate) = &turn.gate {
+                    gate.take();
+                }
+                let waited_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+                turn.waited_us.fetch_add(waited_us, Ordering::Relaxed);
             }
         }
-        let Some(gate) = &self.gate else { return waiting() };
-        gate.give();
-        let _retake = Retake(gate);
+        let _retake = Retake(self, Instant::now());
+        if let Some(gate) = &self.gate {
+            gate.give();
+        }
         waiting()
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        let waited = Duration::from_micros(self.waited_us.load(Ordering::Relaxed));
+        story::note_render(self.began.elapsed().saturating_sub(waited));
         if let Some(gate) = &self.gate {
             gate.give();
         }

@@ -12,6 +12,8 @@ use super::tms::{Tms, TmsParts};
 use super::wms::{Wms, WmsParts};
 use super::wmts::{Wmts, WmtsParts};
 use super::xml::escape;
+use crate::board::Service;
+use crate::story;
 use crate::wire::{Method, Request, Response};
 
 /// Everything a site is made of; the application fills it from the
@@ -118,6 +120,9 @@ impl Site {
         if is_ows && is_form(request) {
             return self.ows(&form(request), url, request);
         }
+        if let Some(service) = service_at(name) {
+            story::name_service(service);
+        }
         let answer = match (name, tms, kml, wmts, &self.demo) {
             _ if is_ows => Some(self.ows(&Parameters::parse(&request.query), url, request)),
             ("tiles", Some(tms), ..) => Some(tms.answer_plain(path, request)),
@@ -150,8 +155,14 @@ impl Site {
             }
         };
         match (service.as_str(), &self.services.wms, &self.services.wmts) {
-            ("wms", Some(wms), _) => wms.answer(parameters, url, request),
-            ("wmts", _, Some(wmts)) if wmts.kvp => wmts.answer_kvp(parameters, url, request),
+            ("wms", Some(wms), _) => {
+                story::name_service(Service::Wms);
+                wms.answer(parameters, url, request)
+            }
+            ("wmts", _, Some(wmts)) if wmts.kvp => {
+                story::name_service(Service::Wmts);
+                wmts.answer_kvp(parameters, url, request)
+            }
             _ => told(Failure {
                 locator: Some("service"),
                 ..Failure::coded(
@@ -202,6 +213,18 @@ fn split_service(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix('/')?;
     let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
     (end > 0).then(|| rest.split_at(end))
+}
+
+/// The service that answers below a first segment, for the counters and the
+/// log; at `/service` and its like the parameters tell.
+fn service_at(name: &str) -> Option<Service> {
+    Some(match name {
+        "tiles" | "tms" => Service::Tms,
+        "kml" => Service::Kml,
+        "wmts" => Service::Wmts,
+        "demo" => Service::Demo,
+        _ => return None,
+    })
 }
 
 fn is_get(request: &Request) -> bool {

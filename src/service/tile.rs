@@ -11,6 +11,7 @@ use super::{Answer, FoundTile, StoredTileAnswer};
 use crate::geo::{Extent, Origin, Srs, TileCoord, TileGrid};
 use crate::plan::{Dimensions, PlanError, Tile, TileAddress, TileCache, TileFile, Turn};
 use crate::render::Format;
+use crate::story;
 use crate::wire::{Body, Headers, Request, Response, cond};
 
 /// What a tile layer asks of its cache; [`TileCache`] is the one real
@@ -286,6 +287,8 @@ impl TileAnswers {
     /// Answers with one tile of `layer`: from its file where the loop can,
     /// else on a thread.
     pub fn tile(self: &Arc<Self>, layer: &ServedLayer, address: TileAddress, request: &Request) -> Answer {
+        story::name_layer(&layer.layer.name);
+        story::note_level(address.coord.z);
         let conditions = conditions(&request.headers);
         let shown = ShownType { mime: layer.mime, mixed: layer.mixed };
         let Some(file) = layer.layer.tiles.tile_file(&address) else {

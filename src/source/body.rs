@@ -45,6 +45,7 @@ pub fn read_all(mut reader: impl Read, length: Option<u64>, limit_bytes: u64) ->
                 return Err(BodyError::Broken(match ureq::Error::from(error) {
                     ureq::Error::Io(error) => format!("body broke off after {got} bytes: {error}"),
                     ureq::Error::Timeout(which) => {
+                        crate::story::mark_late();
                         format!("body not finished in time ({which}), {got} bytes came")
                     }
                     error => format!("body: {error}"),

@@ -18,6 +18,7 @@ use super::error::SourceError;
 use super::pool::{PoolKey, agent, note_connecting};
 use super::semaphore::Semaphore;
 use crate::log;
+use crate::story;
 
 /// What an unpacked body may grow to, in bodies as they come.
 const INFLATED_PER_BODY: u64 = 2;
@@ -124,6 +125,20 @@ impl Client {
             return super::local::read(path, self.options.body_bytes_max);
         }
         let (address, in_url) = Address::parse(url)?;
+        let authority = address.authority.clone();
+        let asked = story::ask(&authority);
+        let result = self.fetch_from(address, in_url, url, body);
+        asked.end(result.is_ok());
+        result
+    }
+
+    fn fetch_from(
+        &self,
+        address: Address,
+        in_url: Option<Credentials>,
+        url: &str,
+        body: Option<&str>,
+    ) -> Result<Fetched, SourceError> {
         let credentials = in_url.or_else(|| self.options.basic_auth.clone());
         let _permit = self.wait_for_permit(&address, credentials.as_ref())?;
         let started = Instant::now();
@@ -171,10 +186,13 @@ impl Client {
         let timeout = self.options.timeout_first_byte;
         match Semaphore::new(&self.options.lock_dir, &host, places).take(timeout) {
             Ok(Some(permit)) => Ok(Some(permit)),
-            Ok(None) => Err(failed(format!(
-                "none of {places} concurrent requests ended within {} ms",
-                timeout.as_millis()
-            ))),
+            Ok(None) => {
+                story::mark_late();
+                Err(failed(format!(
+                    "none of {places} concurrent requests ended within {} ms",
+                    timeout.as_millis()
+                )))
+            }
             Err(error) => Err(failed(format!("lock files in {}: {error}", self.options.lock_dir.display()))),
         }
     }
@@ -288,6 +306,12 @@ impl Client {
                 request = request.header(name, value);
             }
         }
+        if let Some((parent, state)) = story::trace_fields() {
+            request = request.header("traceparent", parent);
+            if let Some(state) = state {
+                request = request.header("tracestate", state);
+            }
+        }
         if let Some(body) = hop.body {
             request = request
                 .header("content-type", "application/x-www-form-urlencoded")
@@ -359,6 +383,7 @@ impl Client {
     }
 
     fn late(&self, which: Timeout) -> String {
+        story::mark_late();
         let options = &self.options;
         match which {
             Timeout::Resolve => {

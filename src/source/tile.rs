@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::address::{clean, redact};
 use super::{Answer, Client, OnError, SourceError};
 use crate::geo::{TileCoord, TileGrid};
+use crate::story;
 
 /// What of a body that is no image goes into the error.
 const EXCERPT_BYTES: usize = 1_000;
@@ -22,16 +23,20 @@ impl TileSource {
     /// The tile as it came; `tile` is counted in the source grid's own way.
     /// Failures, also an answer that is no image, go through `on_error`.
     pub fn fetch(&self, tile: TileCoord) -> Result<Answer, SourceError> {
+        let asked = story::ask(&self.name);
+        let got = self.get(tile);
+        asked.end(got.is_ok());
+        got.or_else(|error| self.on_error.answer(error))
+    }
+
+    fn get(&self, tile: TileCoord) -> Result<Answer, SourceError> {
         let url = self.template.fill(tile, &self.grid, &self.format);
-        let fetched = match self.client.fetch(&url, None) {
-            Ok(fetched) => fetched,
-            Err(error) => return self.on_error.answer(error),
-        };
+        let fetched = self.client.fetch(&url, None)?;
         // As MapProxy: an answer without a type may be one.
         let is_image =
             fetched.content_type.is_empty() || fetched.content_type.to_ascii_lowercase().starts_with("image");
         if !is_image {
-            return self.on_error.answer(SourceError::NotAnImage {
+            return Err(SourceError::NotAnImage {
                 url: redact(&url),
                 content_type: fetched.content_type,
                 excerpt: excerpt(&fetched.bytes),

@@ -7,6 +7,7 @@ use super::address::redact;
 use super::client::Method;
 use super::tile::excerpt;
 use super::{Answer, Client, MapRequest, OnError, SourceError};
+use crate::story;
 use crate::wire::url::escape;
 
 /// What is asked of one WMS: URL, version, layers and fixed parameters.
@@ -59,16 +60,24 @@ impl WmsSource {
     /// image is always an error, as in MapProxy, so that an exception document
     /// never becomes a colour that is kept.
     pub fn fetch(&self, request: &MapRequest) -> Result<Answer, SourceError> {
+        // Two layers asked for at once count as the lower one's source.
+        let asked = story::ask(self.name.split('+').next().unwrap_or_default());
+        let got = self.get(request);
+        asked.end(got.is_ok());
+        match got {
+            Err(error) if !matches!(error, SourceError::NotAnImage { .. }) => self.on_error.answer(error),
+            other => other,
+        }
+    }
+
+    fn get(&self, request: &MapRequest) -> Result<Answer, SourceError> {
         let url = self.map_url(request);
         let result = if self.is_posted() {
             self.client.fetch(self.url.trim_end_matches('?'), Some(&self.query(request)))
         } else {
             self.client.fetch(&url, None)
         };
-        let fetched = match result {
-            Ok(fetched) => fetched,
-            Err(error) => return self.on_error.answer(error),
-        };
+        let fetched = result?;
         let is_image = fetched.content_type.is_empty()
             || fetched.content_type.to_ascii_lowercase().starts_with("image/");
         if !is_image {

@@ -18,22 +18,6 @@ pub(super) fn method_name(method: &Method) -> &str {
     }
 }
 
-/// The service by its usual place in the path, with or without the name of a
-/// map before it. For counting only: the site decides who answers.
-fn service_of(path: &str) -> Service {
-    for segment in path.split('/').skip(1).take(2) {
-        return match segment {
-            "service" | "ows" | "wms" => Service::Wms,
-            "wmts" => Service::Wmts,
-            "tms" | "tiles" => Service::Tms,
-            "kml" => Service::Kml,
-            "demo" => Service::Demo,
-            _ => continue,
-        };
-    }
-    Service::Other
-}
-
 impl Worker {
     /// The answer is out, or as much of it as will ever be.
     pub(super) fn record(&mut self, connection: &mut Connection) {
@@ -43,7 +27,8 @@ impl Worker {
         slot.set_in_flight(self.in_flight);
         let duration_us = sys::monotonic_us().saturating_sub(exchange.begun_us);
         let request = exchange.message.as_ref().map(|message| &message.request);
-        let service = request.map_or(Service::Other, |request| service_of(&request.path));
+        let facts = exchange.story.facts();
+        let service = facts.service.unwrap_or(Service::Other);
         slot.counters.count_request(service, exchange.status, duration_us);
         slot.counters.count(Event::BytesSent, exchange.body_bytes);
         if !self.logs_access {
@@ -71,27 +56,8 @@ impl Worker {
             duration_us,
             referer: request.and_then(|request| request.headers.get("referer")),
             user_agent: request.and_then(|request| request.headers.get("user-agent")),
+            facts: &facts,
+            trace: exchange.story.trace.as_ref(),
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn services_are_known_by_their_place() {
-        for (path, service) in [
-            ("/service", Service::Wms),
-            ("/city/service", Service::Wms),
-            ("/wmts/1.0.0/WMTSCapabilities.xml", Service::Wmts),
-            ("/city/tiles/1.0.0/a/0/0/0.png", Service::Tms),
-            ("/kml/a", Service::Kml),
-            ("/demo/", Service::Demo),
-            ("/", Service::Other),
-            ("/a/b/service", Service::Other),
-        ] {
-            assert_eq!(service_of(path), service, "{path}");
-        }
     }
 }

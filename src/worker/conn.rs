@@ -14,6 +14,7 @@ use mio::net::{TcpStream, UnixStream};
 
 use super::pool::Ticket;
 use super::timer::NEVER;
+use crate::story::Story;
 use crate::wire::Body;
 use crate::wire::http::{Message, Parser};
 
@@ -118,6 +119,8 @@ pub(super) struct Exchange {
     pub status: u16,
     pub body_bytes: u64,
     pub next: Next,
+    /// What happens to it on its way.
+    pub story: Arc<Story>,
 }
 
 impl Exchange {

@@ -1,8 +1,10 @@
 //! Requests and answers of one connection: reading, handing over, writing,
 //! and the deadlines of each.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use mio::Token;
 
@@ -11,9 +13,10 @@ use super::conn::{Connection, Exchange, Next, Output, State};
 use super::pool::{Finished, QueueFull};
 use super::timer::NEVER;
 use super::{Worker, drain};
-use crate::board::Event;
+use crate::board::{CacheState, Event};
 use crate::log;
 use crate::service::{Answer, Work};
+use crate::story::{self, Story, Trace};
 use crate::sys;
 use crate::wire::http::{Message, Parser, Refusal, Step};
 use crate::wire::reply::{self, Framing, Persistence};
@@ -229,7 +232,10 @@ impl Worker {
         if let Some(response) = refused {
             return self.respond(connection, response);
         }
-        let Some(Exchange { message: Some(message), .. }) = &connection.exchange else { return Flow::Close };
+        let Some(Exchange { message: Some(message), story, .. }) = &connection.exchange else {
+            return Flow::Close;
+        };
+        let _entered = story::enter(Some(Arc::clone(story)));
         let answer = catch_unwind(AssertUnwindSafe(|| (self.answer)(&message.request)));
         match answer {
             Ok(Answer::Ready(response)) => self.respond(connection, response),
@@ -239,6 +245,7 @@ impl Worker {
                     return self.hand_over(connection, answer.otherwise);
                 };
                 self.board.slot(self.slot).counters.count(Event::CacheHit, 1);
+                story::note_tile(CacheState::Hit);
                 match catch_unwind(AssertUnwindSafe(|| (answer.respond)(tile))) {
                     Ok(response) => self.respond(connection, response),
                     Err(_) => self.respond_to_panic(connection),
@@ -251,7 +258,12 @@ impl Worker {
     fn begin_exchange(&mut self, connection: &mut Connection, message: Option<Box<Message>>) {
         self.in_flight += 1;
         self.board.slot(self.slot).set_in_flight(self.in_flight);
+        let trace = message.as_ref().and_then(|message| {
+            let headers = &message.request.headers;
+            Trace::parse(headers.get("traceparent")?, headers.get("tracestate"))
+        });
         connection.exchange = Some(Exchange {
+            story: Story::new(trace),
             message,
             refused_line: Vec::new(),
             begun_us: sys::monotonic_us(),
@@ -268,8 +280,8 @@ impl Worker {
     }
 
     fn hand_over(&mut self, connection: &mut Connection, work: Work) -> Flow {
-        let line = connection.exchange.as_ref().map(Exchange::line).unwrap_or_default();
-        match self.pool.submit(connection.token, work, line) {
+        let Some(exchange) = &connection.exchange else { return Flow::Close };
+        match self.pool.submit(connection.token, work, exchange.line(), Arc::clone(&exchange.story)) {
             Ok(ticket) => {
                 connection.deadline_ms = self.clock.now_ms.saturating_add(self.limits.render_queue_ms);
                 connection.state = State::Working(ticket);
@@ -306,8 +318,11 @@ impl Worker {
     }
 
     /// Begins to send; most answers are gone with the first call.
-    fn respond(&mut self, connection: &mut Connection, response: Response) -> Flow {
+    fn respond(&mut self, connection: &mut Connection, mut response: Response) -> Flow {
         let Some(exchange) = &mut connection.exchange else { return Flow::Close };
+        if let Some(status) = exchange.story.facts().cache_status() {
+            response.headers.push((Cow::Borrowed("Cache-Status"), status.to_owned()));
+        }
         let wants_more = exchange.message.as_ref().is_some_and(|message| message.keep_alive);
         // A client that has sent its next request already is told to close with
         // the last one that we have of it: whatever it sent is answered.

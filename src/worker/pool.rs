@@ -16,6 +16,7 @@ use crate::board::Board;
 use crate::log;
 use crate::plan::{Gate, Turn};
 use crate::service::Work;
+use crate::story::{self, Story};
 use crate::sys;
 use crate::wire::{Response, reply};
 
@@ -72,6 +73,7 @@ struct Job {
     asked_at: Instant,
     /// Method and target, for the log.
     line: String,
+    story: Arc<Story>,
 }
 
 /// A job's outcome for the connection that waits for it.
@@ -152,12 +154,18 @@ impl Pool {
 
     /// Hands work over for `owner`; the outcome comes with
     /// [`Pool::take_finished`] after a wake-up.
-    pub fn submit(&self, owner: Token, work: Work, line: String) -> Result<Arc<Ticket>, QueueFull> {
+    pub fn submit(
+        &self,
+        owner: Token,
+        work: Work,
+        line: String,
+        story: Arc<Story>,
+    ) -> Result<Arc<Ticket>, QueueFull> {
         if self.is_full() {
             return Err(QueueFull);
         }
         let ticket = Ticket::new(&self.queued);
-        let job = Job { owner, work, ticket: Arc::clone(&ticket), asked_at: Instant::now(), line };
+        let job = Job { owner, work, ticket: Arc::clone(&ticket), asked_at: Instant::now(), line, story };
         // The pool holds a receiver itself, so the channel is open.
         self.jobs.send(job).map_err(|_| QueueFull)?;
         if self.jobs.len() > self.shared.idle.load(Ordering::Relaxed) {
@@ -220,6 +228,7 @@ impl Shared {
     }
 
     fn run(&self, place: usize, job: Job) {
+        let _entered = story::enter(Some(job.story));
         let turn = Turn::take_for(&self.gate, job.asked_at);
         if !job.ticket.begin() {
             return;
@@ -283,7 +292,7 @@ mod tests {
                 assert_ne!(n % 2, 1, "an odd one");
                 reply::plain(200, "")
             });
-            assert!(pool.submit(Token(n), work, format!("GET /{n}")).is_ok());
+            assert!(pool.submit(Token(n), work, format!("GET /{n}"), Story::new(None)).is_ok());
         }
         for finished in wait_for(&mut poll, &pool, 6) {
             let expected = if finished.owner.0 % 2 == 1 { 500 } else { 200 };
@@ -299,8 +308,11 @@ mod tests {
             let _ = turn.wait(|| opened.recv());
             reply::plain(200, "")
         });
-        assert!(pool.submit(Token(1), waiting, String::new()).is_ok());
-        assert!(pool.submit(Token(2), Box::new(|_| reply::plain(201, "")), String::new()).is_ok());
+        assert!(pool.submit(Token(1), waiting, String::new(), Story::new(None)).is_ok());
+        assert!(
+            pool.submit(Token(2), Box::new(|_| reply::plain(201, "")), String::new(), Story::new(None))
+                .is_ok()
+        );
         assert_eq!(wait_for(&mut poll, &pool, 1)[0].response.status, 201);
         drop(open);
         assert_eq!(wait_for(&mut poll, &pool, 1)[0].response.status, 200);
@@ -316,14 +328,20 @@ mod tests {
             let _ = opened.recv();
             reply::plain(200, "")
         });
-        let first = pool.submit(Token(1), first, String::new()).ok().unwrap();
+        let first = pool.submit(Token(1), first, String::new(), Story::new(None)).ok().unwrap();
         begun.recv().unwrap();
         assert!(!first.withdraw());
         let never: Work = Box::new(|_| unreachable!("it was withdrawn"));
-        let never = pool.submit(Token(2), never, String::new()).ok().unwrap();
-        assert!(pool.submit(Token(3), Box::new(|_| reply::plain(203, "")), String::new()).is_ok());
+        let never = pool.submit(Token(2), never, String::new(), Story::new(None)).ok().unwrap();
+        assert!(
+            pool.submit(Token(3), Box::new(|_| reply::plain(203, "")), String::new(), Story::new(None))
+                .is_ok()
+        );
         assert!(pool.is_full() && !pool.has_room_again());
-        assert!(pool.submit(Token(4), Box::new(|_| reply::plain(204, "")), String::new()).is_err());
+        assert!(
+            pool.submit(Token(4), Box::new(|_| reply::plain(204, "")), String::new(), Story::new(None))
+                .is_err()
+        );
         assert!(never.withdraw() && !never.withdraw());
         assert!(pool.has_room_again());
         drop(open);

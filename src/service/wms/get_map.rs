@@ -15,6 +15,7 @@ use crate::render::DecodeLimits;
 use crate::service::Answer;
 use crate::service::exception::{Failure, no_cache};
 use crate::service::parameters::Parameters;
+use crate::story;
 use crate::wire::{Body, Headers, Request, Response, cond};
 
 /// What is to be drawn, and the type under which it is sent.
@@ -69,6 +70,7 @@ impl Wms {
         for name in &map.layers {
             // Unknown names were refused before.
             let Some(at) = self.layers.find(name) else { continue };
+            story::name_layer(name);
             if self.layers.node(at).renders(&query) {
                 self.layers.drawing(at, &mut drawing);
             }
