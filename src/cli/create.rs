@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Name below `etc/` and content.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 12] = [
     ("rhumb.yaml", include_str!("../../etc/rhumb.yaml")),
     ("develop.yaml", include_str!("../../etc/develop.yaml")),
     ("mapproxy.yaml", include_str!("../../etc/mapproxy.yaml")),
     ("seed.yaml", include_str!("../../etc/seed.yaml")),
     ("rhumb.service", include_str!("../../etc/rhumb.service")),
     ("nginx.conf", include_str!("../../etc/nginx.conf")),
+    ("nginx-fastcgi.conf", include_str!("../../etc/nginx-fastcgi.conf")),
+    ("nginx-uwsgi.conf", include_str!("../../etc/nginx-uwsgi.conf")),
+    ("nginx-scgi.conf", include_str!("../../etc/nginx-scgi.conf")),
     ("lighttpd.conf", include_str!("../../etc/lighttpd.conf")),
     ("apache.conf", include_str!("../../etc/apache.conf")),
     ("haproxy.cfg", include_str!("../../etc/haproxy.cfg")),

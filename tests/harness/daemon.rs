@@ -174,6 +174,15 @@ impl Daemon {
         }
     }
 
+    /// `rhumb` with just these arguments, as a document shows them.
+    pub fn serve(dir: &TestDir, arguments: &[String]) -> Daemon {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        match launch(dir.path(), &arguments, &[], PathBuf::new(), PathBuf::new()) {
+            Ok(daemon) => daemon,
+            Err((code, log)) => panic!("{arguments:?} ended with {code:?} before it was ready:\n{log}"),
+        }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

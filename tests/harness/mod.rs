@@ -7,11 +7,15 @@ pub mod client;
 pub mod compare;
 pub mod daemon;
 pub mod dir;
+#[cfg(feature = "peers")]
+pub mod front;
 pub mod load;
 pub mod painted;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod silent;
+#[cfg(feature = "peers")]
+pub mod snippet;
 pub mod sockets;
 pub mod upstream;
 

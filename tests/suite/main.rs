@@ -12,6 +12,14 @@ mod command_line;
 mod embedded;
 #[cfg(feature = "peers")]
 mod fixtures;
+#[cfg(feature = "peers")]
+mod front;
+#[cfg(feature = "peers")]
+mod front_apache;
+#[cfg(feature = "peers")]
+mod front_haproxy;
+#[cfg(feature = "peers")]
+mod front_nginx;
 mod http_abuse;
 mod http_odd;
 mod http_proxied;

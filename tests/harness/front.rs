@@ -1,0 +1,245 @@
+//! Real web servers in front of the daemon: nginx, Apache, HAProxy and
+//! lighttpd, each in the foreground, on a port that is its own, with the
+//! snippet that a test hands over inside the least configuration around it.
+//! What tests/install brings must be there: a server that is missing is a failure.
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, User};
+use socket2::{Domain, Socket, Type};
+
+use super::client::{Client, End, Reply};
+use super::{TestDir, await_some, silent};
+
+/// A port that nobody else gets while this lives. It is bound and does not
+/// listen, which keeps it from the kernel's own choices and lets a server that
+/// sets SO_REUSEADDR, as all of them do, bind it beside.
+pub struct Port {
+    _socket: Socket,
+    pub number: u16,
+}
+
+impl Port {
+    pub fn reserve() -> Port {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("SO_REUSEADDR");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let number = socket.local_addr().ok().and_then(|a| a.as_socket()).expect("its address").port();
+        Port { _socket: socket, number }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.number))
+    }
+}
+
+/// A running server that is not ours.
+pub struct Front {
+    child: Child,
+    name: &'static str,
+    port: Port,
+    pub address: SocketAddr,
+    log: PathBuf,
+}
+
+/// What stands in a text exactly so, replaced: a snippet in which a test
+/// finds no place for its port is not the snippet that it believes to test.
+pub fn put(text: &str, place: &str, value: &str) -> String {
+    assert!(text.contains(place), "no {place:?} in\n{text}");
+    text.replace(place, value)
+}
+
+/// A program that Debian may have put where only root looks.
+pub fn program(name: &str) -> PathBuf {
+    let found = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
+        .iter()
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is missing: run tests/install"))
+}
+
+/// Whom Apache and what it starts run as: it refuses to be root.
+pub const UNPRIVILEGED: &str = "www-data";
+
+/// Hands a directory to [`UNPRIVILEGED`] where the tests run as root.
+pub fn hand_over(path: &Path) {
+    if nix::unistd::geteuid().is_root() {
+        let user = User::from_name(UNPRIVILEGED).ok().flatten().expect("www-data, as Debian makes it");
+        nix::unistd::chown(path, Some(user.uid), Some(user.gid)).expect("a directory handed over");
+    }
+}
+
+/// A program that runs as [`UNPRIVILEGED`] where the tests run as root; it may still read
+/// what root may, because the sources can lie where nobody else looks.
+pub fn unprivileged(program: &Path) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("/usr/bin/setpriv");
+    command
+        .args(["--reuid", UNPRIVILEGED, "--regid", UNPRIVILEGED, "--clear-groups"])
+        .args(["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"])
+        .arg(program);
+    command
+}
+
+impl Front {
+    /// Starts a server that will listen on `port`; its output goes to `log`.
+    pub fn start(name: &'static str, mut command: Command, port: Port, log: PathBuf) -> Front {
+        let output = std::fs::File::create(&log).expect("a log");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("one log for both outputs"))
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} starts: {error}"));
+        let mut front = Front { child, name, address: port.address(), port, log };
+        await_some(&format!("{name} to listen"), || {
+            if let Ok(Some(status)) = front.child.try_wait() {
+                panic!("{name} ended with {status}:\n{}", front.log());
+            }
+            TcpStream::connect(front.address).ok()
+        });
+        front
+    }
+
+    /// nginx with a snippet whose server says `listen 80;`.
+    pub fn nginx(dir: &TestDir, snippet: &str) -> Front {
+        let port = Port::reserve();
+        let site = put(snippet, "listen 80;", &format!("listen {};", port.address()));
+        let home = dir.join("nginx");
+        std::fs::create_dir_all(&home).expect("a directory for nginx");
+        for name in ["fastcgi_params", "scgi_params", "uwsgi_params"] {
+            std::fs::copy(Path::new("/etc/nginx").join(name), home.join(name)).expect("nginx's parameters");
+        }
+        let user = if nix::unistd::geteuid().is_root() { "user root;\n" } else { "" };
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("    {kind}_temp_path {};\n", home.join(kind).display()))
+            .concat();
+        let config = dir.write(
+            "nginx/nginx.conf",
+            format!(
+                "{user}worker_processes 2;\npid {home}/nginx.pid;\ndaemon off;\nerror_log stderr warn;\n\
+                 events {{ worker_connections 1024; }}\n\
+                 http {{\n    access_log {home}/access.log;\n{temporary}{site}}}\n",
+                home = home.display()
+            ),
+        );
+        let mut command = Command::new(program("nginx"));
+        command.arg("-p").arg(&home).arg("-e").arg("stderr").arg("-c").arg(config);
+        Front::start("nginx", command, port, home.join("output.log"))
+    }
+
+    /// Apache with a site at `<VirtualHost *:80>`. Its line `# a2enmod …`
+    /// names the modules beyond those that Debian switches on.
+    pub fn apache(dir: &TestDir, site: &str) -> Front {
+        let port = Port::reserve();
+        let address = port.address();
+        let site = put(site, "<VirtualHost *:80>", &format!("<VirtualHost {address}>"));
+        let home = dir.join("apache");
+        std::fs::create_dir_all(&home).expect("a directory for Apache");
+        hand_over(&home);
+        let wanted = site.lines().filter_map(|line| line.trim().strip_prefix("# a2enmod "));
+        let usual = ["mpm_event", "authz_core", "authz_host", "alias", "env", "mime", "setenvif", "dir"];
+        let modules: String = usual
+            .into_iter()
+            .chain(wanted.flat_map(str::split_whitespace))
+            .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+            .collect();
+        let config = dir.write(
+            "apache/apache.conf",
+            format!(
+                "{modules}ServerRoot {home}\nServerName localhost\nListen {address}\nPidFile {home}/apache.pid\n\
+                 Mutex file:{home} default\nDefaultRuntimeDir {home}\nErrorLog {home}/error.log\nTypesConfig /etc/mime.types\n\
+                 LogLevel warn\nStartServers 2\nServerLimit 4\nThreadsPerChild 64\nMaxRequestWorkers 256\nMinSpareThreads 64\n\
+                 <Directory />\n  Require all granted\n</Directory>\n{site}\n",
+                home = home.display()
+            ),
+        );
+        let mut command = unprivileged(&program("apache2"));
+        command.arg("-DFOREGROUND").arg("-f").arg(config);
+        Front::start("Apache", command, port, home.join("output.log"))
+    }
+
+    /// HAProxy with a whole configuration whose frontend says `bind :80`.
+    pub fn haproxy(dir: &TestDir, config: &str) -> Front {
+        let port = Port::reserve();
+        let config = put(config, "bind :80\n", &format!("bind {}\n", port.address()));
+        let path = dir.write("haproxy/haproxy.cfg", config);
+        let mut command = Command::new(program("haproxy"));
+        command.arg("-db").arg("-f").arg(path);
+        Front::start("HAProxy", command, port, dir.join("haproxy/output.log"))
+    }
+
+    /// lighttpd with a snippet that its main configuration includes.
+    pub fn lighttpd(dir: &TestDir, snippet: &str) -> Front {
+        let port = Port::reserve();
+        let home = dir.join("lighttpd");
+        let config = dir.write(
+            "lighttpd/lighttpd.conf",
+            format!(
+                "server.document-root = \"{home}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
+                 server.errorlog = \"{home}/error.log\"\nserver.pid-file = \"{home}/lighttpd.pid\"\n\
+                 server.upload-dirs = ( \"{home}\" )\n{snippet}\n",
+                home = home.display(),
+                port = port.number
+            ),
+        );
+        let mut command = Command::new(program("lighttpd"));
+        command.arg("-D").arg("-f").arg(config);
+        Front::start("lighttpd", command, port, home.join("output.log"))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.number
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).expect("the server is there");
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// One request on a connection of its own; raw bytes of a whole request.
+    pub fn ask(&self, request: &str) -> Result<Reply, End> {
+        let mut client = self.client();
+        client.send(request).map_err(|_| End::Reset)?;
+        client.read_reply(request.starts_with("HEAD "))
+    }
+
+    /// What it has printed and logged so far.
+    pub fn log(&self) -> String {
+        [self.log.clone(), self.log.with_file_name("error.log")]
+            .iter()
+            .map(|path| std::fs::read_to_string(path).unwrap_or_default())
+            .collect()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let group = self.pid();
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}", self.name, self.log());
+        }
+        let _ = killpg(Pid::from_raw(group as i32), Signal::SIGTERM);
+        let deadline = std::time::Instant::now() + super::PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let _ = killpg(Pid::from_raw(group as i32), Signal::SIGKILL);
+        let _ = self.child.wait();
+        debug_assert!(silent::group(group).is_empty() || std::thread::panicking());
+    }
+}
