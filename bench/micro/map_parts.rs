@@ -207,6 +207,7 @@ fn application(map: &Path, cache_memory_bytes: usize) -> App {
         control: None,
         admin: None,
         log: LogOptions { access: LogTarget::Off, error: LogTarget::Stderr, format: LogFormat::Human },
+        fsync: rhumb::conf::daemon::Fsync::None,
         limits: Limits { cache_memory_bytes, ..Limits::default() },
         proxies: None,
         watch: false,

@@ -101,7 +101,7 @@ fn fetch(daemon: &Daemon, level: u32, column: u32, row: u32) -> Reply {
 }
 
 /// Asks on a connection of its own, which may be cut.
-fn try_fetch(daemon: &Daemon, target: &str) -> Result<Reply, End> {
+pub fn try_fetch(daemon: &Daemon, target: &str) -> Result<Reply, End> {
     Client::connect(daemon.address).map_err(|_| End::Reset)?.get(target)
 }
 

@@ -2,13 +2,20 @@
 //! has stored the other serves, what one is making the other waits for.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::cache_faults;
 use crate::harness::daemon::Setup;
 use crate::harness::dir::files_below;
-use crate::harness::peers::MapProxy;
-use crate::harness::{Answer, Client, Daemon, TestDir, Upstream, painted};
+use crate::harness::peers::{MapProxy, peer};
+use crate::harness::{Answer, Client, Daemon, Random, TestDir, Upstream, await_some, painted, seed};
 
 const LAYOUTS: [&str; 6] = ["tc", "mp", "tms", "reverse_tms", "quadkey", "arcgis"];
 
@@ -253,4 +260,94 @@ fn links_of_one_colour_are_read_both_ways() {
     let links = files_below(&cache).into_iter().filter(|path| path.is_symlink()).count();
     assert_eq!(links, 4, "every tile of the first cache is a link");
     pair.stop();
+}
+
+/// Levels that are seeded and cleaned: 341 tiles.
+const SEED_LEVELS_MAX: u32 = 4;
+const SEED_TILES: usize = 341;
+
+/// `mapproxy-seed` on the pair's map and cache, in a process group of its own.
+fn seeder(config: &Path, seeding: &Path, task: [&str; 2]) -> Child {
+    Command::new(peer("venv/bin/python"))
+        .arg(peer("venv/bin/mapproxy-seed"))
+        .args(["-q", "-q", "-c", "2"])
+        .arg("-f")
+        .arg(config)
+        .arg("-s")
+        .arg(seeding)
+        .args(task)
+        .current_dir(seeding.parent().expect("a directory"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("mapproxy-seed starts")
+}
+
+/// C10: a seeder and a cleaner at work while clients are served; workers and
+/// seeders are killed at any moment.
+#[test]
+fn serving_seeding_and_cleaning_with_kills_tear_no_tile() {
+    const CLIENTS: u64 = 3;
+    const KILL_EVERY: usize = 60;
+    let seed = seed("shared-seed");
+    let cache = TestDir::new("shared-seed-cache");
+    let dir = TestDir::new("shared-seed");
+    let upstream = Upstream::start();
+    let daemon = Setup::new(&dir, cache_faults::map(&upstream, cache.path(), cache_faults::FOUR)).start();
+    let seeding = dir.write(
+        "seed.yaml",
+        format!(
+            "seeds:\n  all: {{caches: [painted], levels: {{to: {SEED_LEVELS_MAX}}}}}\n\
+             cleanups:\n  gone: {{caches: [painted], levels: [{}, {SEED_LEVELS_MAX}], remove_all: true}}\n",
+            SEED_LEVELS_MAX - 1
+        ),
+    );
+    let map = dir.join("mapproxy.yaml");
+    let is_over = AtomicBool::new(false);
+    let answered = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (daemon, is_over, answered) = (&daemon, &is_over, &answered);
+        for number in 0..CLIENTS {
+            scope.spawn(move || {
+                let mut random = Random(seed + number);
+                while !is_over.load(Ordering::SeqCst) {
+                    let level = random.between(1, i64::from(SEED_LEVELS_MAX) + 1) as u32;
+                    let [column, row] = [0; 2].map(|_| random.between(0, 1 << level) as u32);
+                    // The worker may be killed under the request, even more than once.
+                    let target = cache_faults::target(level, column, row);
+                    let reply = await_some("an answer", || cache_faults::try_fetch(daemon, &target).ok());
+                    assert_eq!(reply.status, 200, "{}", reply.text());
+                    painted::check(&reply.body, level, column, row).expect("the tile asked for");
+                    if answered.fetch_add(1, Ordering::SeqCst) % KILL_EVERY == KILL_EVERY / 2
+                        && let Some(worker) = daemon.workers().first()
+                    {
+                        let _ = kill(Pid::from_raw(*worker as i32), Signal::SIGKILL);
+                    }
+                }
+            });
+        }
+        for round in 0..2 {
+            let mut seeder_of_round = seeder(&map, &seeding, ["--seed", "ALL"]);
+            let mut cleaner = seeder(&map, &seeding, ["--cleanup", "ALL"]);
+            if round % 2 == 1 {
+                // Some way into its work.
+                let until = upstream.count() + 20;
+                await_some("the seeder to be at work", || {
+                    let is_gone = seeder_of_round.try_wait().expect("a child").is_some();
+                    (is_gone || upstream.count() >= until).then_some(())
+                });
+                let _ = killpg(Pid::from_raw(seeder_of_round.id() as i32), Signal::SIGKILL);
+            }
+            seeder_of_round.wait().expect("the seeder ends");
+            cleaner.wait().expect("the cleaner ends");
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    cache_faults::check_tiles(cache.path());
+    let mut last = seeder(&map, &seeding, ["--seed", "ALL"]);
+    assert!(last.wait().expect("the seeder ends").success());
+    assert_eq!(cache_faults::check_tiles(cache.path()), SEED_TILES);
+    daemon.stop();
 }

@@ -87,9 +87,9 @@ fn bytes_that_belong_to_no_answer_cost_a_connection_and_no_request() {
     let upstream = Upstream::play(vec![
         scene(|peer| {
             peer.request();
-            peer.send(b"HTTP/1.1 204 Nothing\r\nContent-Length: 5\r\n\r\n".to_vec());
+            peer.send(b"HTTP/1.1 204 Nothing\r\nContent-Length: 5\r\n\r\n");
             peer.request();
-            peer.send(b"stray".to_vec());
+            peer.send(b"stray");
         }),
         scene(|peer| {
             peer.request();
@@ -105,7 +105,7 @@ fn bytes_that_belong_to_no_answer_cost_a_connection_and_no_request() {
 /// Some servers end an idle connection with a 408 that crosses our question.
 #[test]
 fn a_farewell_on_a_kept_connection_is_no_answer() {
-    let farewell = || b"HTTP/1.1 408 Too Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
+    let farewell = || b"HTTP/1.1 408 Too Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let upstream = Upstream::play(vec![
         scene(move |peer| {
             peer.request();
