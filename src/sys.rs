@@ -3,6 +3,7 @@
 //! forks, waits or locks, and why, is decided by the callers.
 
 pub mod allocator;
+pub mod exec;
 pub mod failpoint;
 
 use std::ffi::CString;
@@ -156,6 +157,15 @@ pub fn send_signal(pid: Pid, signal: Signal) -> io::Result<()> {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The process that listens at the other end of a connection.
+///
+/// # Errors
+/// The kernel refused.
+pub fn peer_of(stream: &std::os::unix::net::UnixStream) -> io::Result<Pid> {
+    let peer = nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)?;
+    Ok(Pid::from_raw(peer.pid()))
 }
 
 /// Blocks these signals in the calling thread (and in the threads and

@@ -2,6 +2,7 @@
 //! what a command does is in its own file.
 
 pub mod check;
+mod control;
 pub mod create;
 mod serve;
 
@@ -45,6 +46,55 @@ enum Command {
     Check(Check),
     /// Write a directory to start from
     Create(Create),
+    /// Let the running daemon take its configuration anew; tell why where it refuses
+    Reload(Ask),
+    /// Let the running daemon start its program file anew and hand over to it
+    Upgrade(Ask),
+    /// End the running daemon now
+    Stop(Ask),
+    /// End the running daemon after the last request
+    Quit(Ask),
+    /// Let the running daemon open its log files anew
+    Reopen(Ask),
+    /// Tell how the running daemon fares
+    Status(Status),
+    /// Send the running daemon a signal by its name
+    Signal(SendSignal),
+}
+
+/// What every command that acts on a running daemon takes.
+#[derive(Args)]
+struct Ask {
+    /// The daemon's file: says where the daemon is to be found
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Seconds to wait for the outcome
+    #[arg(long = "timeout", value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout_s: u64,
+}
+
+#[derive(Args)]
+struct Status {
+    #[command(flatten)]
+    ask: Ask,
+    /// Print the answer as it came
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct SendSignal {
+    /// For example HUP; see the manual
+    #[arg(value_name = "NAME", value_parser = control::parse_signal)]
+    signal: &'static crate::master::Row,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+/// A command for a running daemon.
+struct Act {
+    ask: Ask,
+    command: control::Command,
 }
 
 /// What every command that starts a master takes.
@@ -122,6 +172,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(serve)) => serve::serve(serve, line.start),
         Some(Command::Check(check)) => check::run(check.config, check.map),
         Some(Command::Create(create)) => create::run(create.directory),
+        Some(Command::Reload(ask)) => control::run(Act { ask, command: control::Command::Reload }),
+        Some(Command::Upgrade(ask)) => control::run(Act { ask, command: control::Command::Upgrade }),
+        Some(Command::Stop(ask)) => control::run(Act { ask, command: control::Command::Stop }),
+        Some(Command::Quit(ask)) => control::run(Act { ask, command: control::Command::Quit }),
+        Some(Command::Reopen(ask)) => control::run(Act { ask, command: control::Command::Reopen }),
+        Some(Command::Status(Status { ask, json })) => {
+            control::run(Act { ask, command: control::Command::Status { json } })
+        }
+        Some(Command::Signal(SendSignal { signal, ask })) => {
+            control::run(Act { ask, command: control::Command::Signal(signal) })
+        }
     }
 }
 
@@ -152,6 +213,14 @@ mod tests {
             "check map.yaml",
             "check -c etc/rhumb.yaml",
             "create there",
+            "reload -c etc/rhumb.yaml",
+            "upgrade -c etc/rhumb.yaml --timeout 30",
+            "stop -c a",
+            "quit -c a",
+            "reopen -c a",
+            "status -c a --json",
+            "signal USR2 -c a",
+            "signal sigusr2 -c a",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
@@ -164,6 +233,11 @@ mod tests {
             "develop a b",
             "develop --bind 99999",
             "--ready-fd x",
+            "reload",
+            "status --json",
+            "signal KILL -c a",
+            "signal -c a",
+            "stop -c a --timeout 0",
         ] {
             assert!(parse(bad).is_err_and(|error| error.use_stderr()), "{bad}");
         }

@@ -183,7 +183,7 @@ pub struct Daemon {
     pub allow_listing: bool,
 }
 
-pub use read::load;
+pub use read::{Reach, find_reach, load};
 
 mod read;
 

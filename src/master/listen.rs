@@ -237,8 +237,12 @@ mod tests {
         let taken = open_listeners(&[tcp(0)], &[]).expect("open");
         let port = bound(&taken[0]).port();
         let path = std::env::temp_dir().join(format!("rhumb-listen-{}", std::process::id()));
-        let unix =
-            Listen { address: ListenAddress::Unix(path.clone()), protocol: Protocol::Http, mode: None, proxy_senders: None };
+        let unix = Listen {
+            address: ListenAddress::Unix(path.clone()),
+            protocol: Protocol::Http,
+            mode: None,
+            proxy_senders: None,
+        };
         let error = open_listeners(&[unix, tcp(port)], &[]).err().expect("refused");
         assert_eq!(
             error.to_string(),

@@ -5,12 +5,14 @@
 
 mod backoff;
 mod changes;
+mod control;
 mod crew;
 mod generation;
 mod headcount;
 mod launch;
 mod listen;
 mod muster;
+mod orders;
 mod pidfile;
 mod probe;
 mod reload;
@@ -38,11 +40,15 @@ use crate::sys;
 
 use backoff::Backoff;
 use changes::Changes;
+use control::Control;
+pub use control::find_signal;
 use crew::Worker;
 use generation::Generation;
 use headcount::Headcount;
 pub use launch::{Launch, detach};
+use orders::Outcome;
 use pidfile::PidFile;
+pub use pidfile::find_master;
 use reload::Phase;
 use signals::Order;
 pub use signals::{Row, TABLE};
@@ -116,6 +122,9 @@ struct Master {
     changes: Changes,
     look_at_files_ms: u64,
     pid_file: Option<PidFile>,
+    control: Option<Control>,
+    last_reload: Option<Outcome>,
+    born_ms: u64,
     stop: Option<Stop>,
     exit_code: u8,
     now_ms: u64,
@@ -146,6 +155,9 @@ impl Master {
             changes: Changes::default(),
             look_at_files_ms: 0,
             pid_file: None,
+            control: None,
+            last_reload: None,
+            born_ms: sys::monotonic_ms(),
             stop: None,
             exit_code: DONE,
             now_ms: sys::monotonic_ms(),
@@ -157,6 +169,7 @@ impl Master {
         let mut events = Events::with_capacity(64);
         loop {
             self.obey_signals();
+            self.hear_control();
             self.hear_workers();
             self.reap_children();
             self.look_at_files();
@@ -197,6 +210,9 @@ impl Master {
         {
             wake_ms = wake_ms.min(probe.deadline_ms);
         }
+        if let Some(deadline_ms) = self.control.as_ref().and_then(Control::next_deadline_ms) {
+            wake_ms = wake_ms.min(deadline_ms);
+        }
         let steps = self.workers.iter().filter_map(Worker::next_step_ms);
         steps.fold(wake_ms, u64::min)
     }
@@ -213,11 +229,7 @@ impl Master {
 
     fn obey(&mut self, signal: Signal, order: Order) {
         match order {
-            // A reload during a reload is one more afterwards, not two.
-            Order::Reload if self.stop.is_none() => {
-                self.reload_wanted = Some("SIGHUP");
-                self.headcount.note_reload_wanted();
-            }
+            Order::Reload if self.stop.is_none() => self.want_reload("SIGHUP"),
             Order::Reload => log::info!("{signal} ignored: about to leave"),
             Order::StopGracefully if self.stop.is_none() => {
                 self.begin_stop(Stop::Gracefully, signal.as_str())
@@ -225,7 +237,7 @@ impl Master {
             Order::StopGracefully => {}
             Order::StopQuickly if self.stop == Some(Stop::Quickly) => self.kill_all(),
             Order::StopQuickly => self.begin_stop(Stop::Quickly, signal.as_str()),
-            Order::ReopenLogs => self.reopen_logs(),
+            Order::ReopenLogs => drop(self.reopen_logs()),
             Order::Upgrade => log::warn!("{signal}: not in this release"),
             Order::DropWorkers | Order::AddWorker | Order::RemoveWorker if self.stop.is_some() => {}
             Order::DropWorkers => self.send_workers_away(signal.as_str()),
@@ -236,10 +248,17 @@ impl Master {
         }
     }
 
+    /// A reload during a reload is one more afterwards, not two.
+    fn want_reload(&mut self, why: &'static str) {
+        self.reload_wanted = Some(why);
+        self.headcount.note_reload_wanted();
+    }
+
     fn begin_stop(&mut self, stop: Stop, why: &str) {
         log::info!("{why}: leaving {}", if stop == Stop::Quickly { "now" } else { "after the last request" });
         self.stop = Some(stop);
         self.reload_wanted = None;
+        self.disappoint_waiting();
         if let Phase::Probing(probe) = &self.phase {
             probe.kill();
         } else {
@@ -263,17 +282,22 @@ impl Master {
         }
     }
 
-    fn reopen_logs(&mut self) {
-        match log::reopen() {
-            Ok(()) => log::info!("log files reopened"),
-            Err(error) => return log::error!("log files not reopened, the old stay in use: {error}"),
+    /// New files first: where one cannot be had, all stay as they are.
+    fn reopen_logs(&mut self) -> io::Result<()> {
+        if let Err(error) = log::reopen() {
+            log::error!("log files not reopened, the old stay in use: {error}");
+            return Err(error);
         }
-        if let Some(identity) = self.current.as_ref().and_then(|current| current.identity.as_ref()) {
-            let _ = log::chown(Some(identity.user.as_raw()), Some(identity.group.as_raw()));
+        log::info!("log files reopened");
+        if let Some(identity) = self.current.as_ref().and_then(|current| current.identity.as_ref())
+            && let Err(error) = log::chown(Some(identity.user.as_raw()), Some(identity.group.as_raw()))
+        {
+            log::warn!("cannot give the log files to {}: {error}", identity.name);
         }
         for worker in &self.workers {
             worker.signal(Signal::SIGUSR1);
         }
+        Ok(())
     }
 
     fn is_watching_files(&self) -> bool {
@@ -294,6 +318,7 @@ impl Master {
         self.pid_file = None;
         self.current = None;
         log::info!("done");
+        self.control = None;
         if let Some(launch) = self.recipe.launch.take() {
             launch.report(self.exit_code, true);
         }

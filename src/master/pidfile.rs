@@ -61,6 +61,11 @@ impl Drop for PidFile {
     }
 }
 
+/// The master that a pid file tells of, if it lives and is one of ours.
+pub fn find_master(pid_file: &Path) -> Option<u32> {
+    read_pid(pid_file).filter(|pid| is_rhumb(*pid))
+}
+
 fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

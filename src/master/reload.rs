@@ -12,11 +12,13 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::Pid;
 
 use super::changes::Changes;
+use super::control::Control;
 use super::crew::{Stage, Worker};
 use super::generation::Generation;
+use super::orders::Outcome;
 use super::pidfile::PidFile;
 use super::probe::{Probe, Remark, Verdict};
-use super::{CONFIGURATION_REFUSED, Master, QUICK_STOP_MS, SYSTEM_REFUSED, Stop};
+use super::{CONFIGURATION_REFUSED, DONE, Master, QUICK_STOP_MS, SYSTEM_REFUSED, Stop};
 use crate::conf::daemon::Maps;
 use crate::conf::{Daemon, FileSet};
 use crate::log;
@@ -44,6 +46,7 @@ pub struct Roll {
     /// No present generation: all at once.
     is_start: bool,
     kills: u32,
+    warnings: Vec<String>,
 }
 
 impl Phase {
@@ -111,6 +114,7 @@ impl Master {
             return;
         }
         self.reload_wanted = None;
+        self.note_reload_begun();
         if self.current.is_some() {
             log::info!("{why}: checking the configuration");
         }
@@ -163,7 +167,8 @@ impl Master {
                     log::warn!("{}", remark.text);
                 }
                 warn_of_unserved(&generation.daemon);
-                self.begin_roll(generation, began_ms);
+                let warnings = remarks.into_iter().map(|remark| remark.text).collect();
+                self.begin_roll(generation, began_ms, warnings);
             }
             Err(error) => self.refuse(SYSTEM_REFUSED, &[], &error.to_string()),
         }
@@ -189,14 +194,18 @@ impl Master {
         self.changes = Changes::watch(paths.iter().map(PathBuf::as_path), since, is_as_read);
     }
 
-    fn begin_roll(&mut self, generation: Generation, began_ms: u64) {
+    fn begin_roll(&mut self, generation: Generation, began_ms: u64, warnings: Vec<String>) {
         let is_start = self.current.is_none();
-        if let Err(error) = self.settle_pid_file(&generation, is_start) {
+        let settled = self
+            .settle_pid_file(&generation, is_start)
+            .and_then(|()| self.settle_control(&generation, is_start));
+        if let Err(error) = settled {
             return self.refuse(SYSTEM_REFUSED, &[], &error.to_string());
         }
         self.limits = generation.daemon.limits.clone();
         self.headcount.note_roll();
-        self.phase = Phase::Rolling(Roll { incoming: Rc::new(generation), began_ms, is_start, kills: 0 });
+        self.phase =
+            Phase::Rolling(Roll { incoming: Rc::new(generation), began_ms, is_start, kills: 0, warnings });
     }
 
     fn settle_pid_file(&mut self, generation: &Generation, is_start: bool) -> std::io::Result<()> {
@@ -206,6 +215,21 @@ impl Master {
             self.pid_file = wanted.map(PidFile::write).transpose()?;
         } else if wanted != self.pid_file.as_ref().map(PidFile::path) {
             log::warn!("pid_file has changed: that takes a restart");
+        }
+        Ok(())
+    }
+
+    fn settle_control(&mut self, generation: &Generation, is_start: bool) -> std::io::Result<()> {
+        let wanted = generation.daemon.control.as_deref();
+        if is_start {
+            let place = |error: std::io::Error| std::io::Error::other(format!("control: {error}"));
+            let open = |path| Control::open(path, false, self.poll.registry());
+            self.control = wanted.map(open).transpose().map_err(place)?;
+            if let Some(control) = &mut self.control {
+                control.publish().map_err(place)?;
+            }
+        } else if wanted != self.control.as_ref().map(Control::path) {
+            log::warn!("control has changed: that takes a restart");
         }
         Ok(())
     }
@@ -235,11 +259,13 @@ impl Master {
         // workers that drain hold them until they have taken what waits there.
         self.current = Some(Rc::clone(&roll.incoming));
         self.board.set_generation(number);
+        let took_ms = self.now_ms.saturating_sub(roll.began_ms);
+        let message = format!("generation {number} serves after {took_ms} ms");
+        self.note_reload_ended(Outcome { warnings: roll.warnings, ..Outcome::new(DONE, message) });
         if roll.is_start {
             return self.announce(&roll.incoming);
         }
         self.board.count_reload(true);
-        let took_ms = self.now_ms.saturating_sub(roll.began_ms);
         log::info!(
             "reloaded: generation {number} serves after {took_ms} ms ({} workers, {})",
             roll.incoming.worker_count,
@@ -311,7 +337,14 @@ impl Master {
             Some(current) => {
                 self.headcount.note_reload_refused();
                 self.board.count_reload(false);
-                log::error!("reload refused, generation {} serves on: {why}", current.number);
+                let message = format!("reload refused, generation {} serves on: {why}", current.number);
+                log::error!("{message}");
+                let told = |errors: bool| {
+                    let remarks = remarks.iter().filter(|remark| remark.is_error == errors);
+                    remarks.map(|remark| remark.text.clone()).collect::<Vec<_>>()
+                };
+                let (errors, warnings) = (told(true), told(false));
+                self.note_reload_ended(Outcome { errors, warnings, ..Outcome::new(code, message) });
             }
             None => {
                 log::error!("cannot start: {why}");
@@ -327,9 +360,6 @@ impl Master {
 
 /// Nothing is ignored in silence.
 fn warn_of_unserved(daemon: &Daemon) {
-    if daemon.control.is_some() {
-        log::warn!("control: this release has no control socket; use signals");
-    }
     if daemon.admin.is_some() {
         log::warn!("admin: this release has no admin endpoint");
     }

@@ -33,7 +33,7 @@ pub enum Order {
 }
 
 /// One signal that the master acts on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub signal: Signal,
     pub order: Order,
@@ -47,7 +47,7 @@ const fn row(signal: Signal, order: Order, meaning: &'static str) -> Row {
 
 /// Signals that the master acts on: the one source for the handler, for
 /// `rhumb signal` and for the manual.
-pub const TABLE: [Row; 10] = [
+pub static TABLE: [Row; 10] = [
     row(
         Signal::SIGHUP,
         Order::Reload,

@@ -35,6 +35,12 @@ fn help_man_page_and_readme_agree() {
             assert!(man.contains(option), "the man page lacks {option} of {command}");
         }
     }
+    // One table is the source for the handler, the command and the manual.
+    for row in rhumb::master::TABLE.iter().filter(|row| !row.meaning.is_empty()) {
+        let name = row.signal.as_str().trim_start_matches("SIG");
+        let entry = format!(".TP\n.B {name}\n{}\n", row.meaning);
+        assert!(man.contains(&entry), "the man page lacks\n{entry}");
+    }
     for signal in ["HUP", "QUIT", "TERM"] {
         assert!(help.contains(signal) && man.contains(signal) && readme.contains(signal), "{signal}");
     }
@@ -43,7 +49,8 @@ fn help_man_page_and_readme_agree() {
 #[test]
 fn mistakes_are_named_and_end_with_their_codes() {
     for (arguments, code, told) in [
-        (&["reload"][..], 1, "unrecognized subcommand"),
+        (&["relaod"][..], 1, "unrecognized subcommand"),
+        (&["reload"], 1, "--config"),
         (&["serve"], 1, "--config"),
         (&["develop", "--bind", "nowhere"], 1, "nowhere"),
         (&["check", "/nonexistent/map.yaml"], 2, "/nonexistent/map.yaml"),

@@ -9,6 +9,7 @@ mod harness;
 mod browser;
 mod cache_faults;
 mod command_line;
+mod control;
 mod embedded;
 #[cfg(feature = "peers")]
 mod fixtures;

@@ -146,6 +146,27 @@ pub fn load(path: &Path, files: &mut FileSet) -> (Option<Daemon>, Vec<Finding>) 
     (daemon, findings.into_sorted())
 }
 
+/// Where a running daemon can be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    pub control: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Where the daemon of this file can be reached; also where the file has
+/// faults, as long as it can be read and is YAML.
+///
+/// # Errors
+/// It cannot be read, or is no YAML: with its name and the place.
+pub fn find_reach(path: &Path) -> Result<Reach, String> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let (root, _) = node::parse(&bytes, 0)
+        .map_err(|error| format!("{}:{}:{}: {}", path.display(), error.line, error.column, error.text))?;
+    let reader = Reader { dir: path.parent().unwrap_or(Path::new("/")), root: &root };
+    Ok(Reach { control: reader.path("control"), pid_file: reader.path("pid_file") })
+}
+
 fn read(path: &Path, files: &mut FileSet, findings: &mut Findings) -> Option<Daemon> {
     let nowhere = Place::default();
     let bytes = match files.read(path) {
