@@ -21,6 +21,8 @@ mod front_apache;
 mod front_haproxy;
 #[cfg(feature = "peers")]
 mod front_nginx;
+#[cfg(feature = "peers")]
+mod front_storm;
 mod http_abuse;
 mod http_odd;
 mod http_proxied;

@@ -24,16 +24,16 @@ pub fn tile(column: u32, row: u32) -> String {
     format!("/wmts/painted/GLOBAL_WEBMERCATOR/05/{column}/{row}.png")
 }
 
-fn titled_map(upstream: &Upstream, title: &str) -> String {
+pub fn titled_map(upstream: &Upstream, title: &str) -> String {
     painted_map(upstream).replace("title: Painted", &format!("title: {title}"))
 }
 
-fn count_in_log(daemon: &Daemon, text: &str) -> usize {
+pub fn count_in_log(daemon: &Daemon, text: &str) -> usize {
     daemon.log().matches(text).count()
 }
 
 /// HUP with a good file; returns when it is in effect, and after how long.
-fn reload(daemon: &Daemon, map: &str) -> Duration {
+pub fn reload(daemon: &Daemon, map: &str) -> Duration {
     let before = count_in_log(daemon, RELOADED);
     daemon.replace(&daemon.map, map);
     let began = Instant::now();
@@ -43,7 +43,7 @@ fn reload(daemon: &Daemon, map: &str) -> Duration {
 }
 
 /// HUP that must be refused; the log since.
-fn reload_in_vain(daemon: &Daemon) -> String {
+pub fn reload_in_vain(daemon: &Daemon) -> String {
     let (length, before) = (daemon.log().len(), count_in_log(daemon, REFUSED));
     daemon.signal(Signal::SIGHUP);
     daemon.await_log(REFUSED, before + 1);
@@ -73,14 +73,14 @@ const BROKEN: &[(&str, &str, &str, u32, &str)] = &[
     ("a list in place of a name", "layers: a}", "layers: a, url: [1]}", 14, "url"),
 ];
 
-fn broken_map(upstream: &Upstream, number: usize) -> (String, u32, &'static str) {
+pub fn broken_map(upstream: &Upstream, number: usize) -> (String, u32, &'static str) {
     let (name, good, bad, line, reason) = BROKEN[number % BROKEN.len()];
     let map = painted_map(upstream);
     assert!(map.contains(good), "{name}: the map holds no {good:?}");
     (map.replacen(good, bad, 1), line, reason)
 }
 
-fn check_refusal(told: &str, line: u32, reason: &str) {
+pub fn check_refusal(told: &str, line: u32, reason: &str) {
     let place = format!("mapproxy.yaml:{line}:");
     assert!(told.contains(&place), "no {place} in\n{told}");
     assert!(told.contains(reason), "no {reason:?} in\n{told}");

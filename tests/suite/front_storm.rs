@@ -1,0 +1,79 @@
+//! Nothing is lost behind a proxy (issue criterion "in front"): 64 clients
+//! that keep their connections and pipeline, and 64 that come for one request,
+//! while the daemon is reloaded, refuses broken files, and gains and loses
+//! workers.
+
+use nix::sys::signal::Signal;
+
+use crate::front::painted_daemon;
+use crate::harness::front::{Front, put};
+use crate::harness::load::{Load, Style, Target, tiles_and_maps};
+use crate::harness::snippet::snippet;
+use crate::harness::{Daemon, Random, TestDir, Upstream, seed};
+use crate::reload::{broken_map, check_refusal, reload, reload_in_vain, titled_map};
+
+/// Reloads, every fifth of a broken file.
+const RELOADS: usize = 60;
+/// Workers without TTIN.
+const WORKERS: usize = 2;
+
+fn styles() -> Vec<Style> {
+    (0..64).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect()
+}
+
+/// Tiles, and a map now and then.
+fn mostly_tiles(random: &mut Random) -> Target {
+    if random.between(0, 50) == 0 { tiles_and_maps(4)(random) } else { tiles_and_maps(0)(random) }
+}
+
+/// The whole storm through one proxy.
+fn check_nothing_is_lost(daemon: &Daemon, upstream: &Upstream, front: &Front) {
+    let seed = seed("storm behind a proxy");
+    let load = Load::start(front.address, seed, &styles(), mostly_tiles);
+    load.await_answers(500);
+    for number in 1..=RELOADS {
+        if number % 5 == 0 {
+            let (map, line, reason) = broken_map(upstream, number / 5);
+            daemon.replace(&daemon.map, &map);
+            check_refusal(&reload_in_vain(daemon), line, reason);
+        } else {
+            reload(daemon, &titled_map(upstream, &format!("Round {number}")));
+        }
+        if number % 20 == 0 {
+            daemon.signal(Signal::SIGTTIN);
+            daemon.await_log("SIGTTIN: ", number / 20);
+            load.await_answers(50);
+            daemon.signal(Signal::SIGTTOU);
+            daemon.await_log("SIGTTOU: ", number / 20);
+        }
+        load.await_answers(20);
+    }
+    reload(daemon, &titled_map(upstream, "After all"));
+    load.await_answers(200);
+    let tally = load.stop();
+    eprintln!("{tally:?}");
+    tally.check();
+    daemon.await_workers(WORKERS, &[]);
+}
+
+#[test]
+fn nothing_is_lost_behind_nginx() {
+    let (dir, upstream) = (TestDir::new("storm-nginx"), Upstream::start());
+    let daemon = painted_daemon(&dir, &upstream, "");
+    let site = put(&snippet("etc/nginx.conf"), "127.0.0.1:8080;", &format!("{};", daemon.address));
+    let nginx = Front::nginx(&dir, &site);
+    check_nothing_is_lost(&daemon, &upstream, &nginx);
+    drop(nginx);
+    daemon.stop();
+}
+
+#[test]
+fn nothing_is_lost_behind_haproxy() {
+    let (dir, upstream) = (TestDir::new("storm-haproxy"), Upstream::start());
+    let daemon = painted_daemon(&dir, &upstream, "");
+    let config = put(&snippet("etc/haproxy.cfg"), "127.0.0.1:8080", &daemon.address.to_string());
+    let haproxy = Front::haproxy(&dir, &put(&config, " check port 9180", ""));
+    check_nothing_is_lost(&daemon, &upstream, &haproxy);
+    drop(haproxy);
+    daemon.stop();
+}
