@@ -73,6 +73,10 @@ def other_table(results):
     if all(peer in starts for peer in ("rhumb", "mapproxy")):
         ours, theirs = (statistics.median(starts[peer]) for peer in ("rhumb", "mapproxy"))
         rows.append(f"| start with 1,000 layers to the first map | {ours:.0f} ms | {theirs:.0f} ms | {ratio_cell(theirs / ours, 12)}, 200 ms |")
+    if results.get("reloads"):
+        ours = statistics.median(results["reloads"])
+        verdict = "reached" if ours <= 1_000 else "**missed**"
+        rows.append(f"| reload with 1,000 layers, from SIGHUP to its effect on every new connection | {ours:.0f} ms | – | 1,000 ms: {verdict} |")
     if all(peer in memory for peer in ("rhumb", "mapproxy")):
         ours, theirs = memory["rhumb"] / 1024, memory["mapproxy"] / 1024
         verdict = "less: reached" if ours < theirs else "less: **missed**"

@@ -275,11 +275,13 @@ class Running:
                     pass
 
 
-def many_layers():
-    """A thousand layers, each with its own cache and source."""
+def many_layers(added=""):
+    """A thousand layers, each with its own cache and source; perhaps one more, of the first one's cache."""
     names = [f"n{number}" for number in range(START_LAYERS)]
     lines = ["services:", "  wms: {srs: ['EPSG:3857', 'EPSG:4326'], md: {title: Start}}", "  wmts: {restful: true}", "  tms: {}", "layers:"]
     lines += [f"  - {{name: {n}, title: Layer {n}, sources: [{n}_cache]}}" for n in names]
+    if added:
+        lines.append(f"  - {{name: {added}, title: Added, sources: [n0_cache]}}")
     lines.append("caches:")
     lines += [f"  {n}_cache: {{grids: [GLOBAL_WEBMERCATOR], sources: [{n}_wms], cache: {{type: file, directory_layout: tms}}}}" for n in names]
     # The layer that is asked finds the seeded tiles under its own name.
@@ -316,6 +318,49 @@ def measure_start(programs, kept):
             print(f"start with {START_LAYERS} layers: {peer} {kept[peer][-1]:.0f} ms", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure_reload(programs, kept):
+    """Milliseconds from SIGHUP until every new connection meets the new configuration, with 1,000 layers."""
+    steady = 20  # answers in a row, each on a connection of its own
+    folder = tempfile.mkdtemp(prefix="rhumb-bench-")
+    map_file = write(folder, "many.yaml", many_layers())
+    target = ("/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap&LAYERS={}&STYLES=&SRS=EPSG:3857"
+              "&BBOX=800000,6000000,1100000,6300000&WIDTH=64&HEIGHT=64&FORMAT=image/png")
+    port = free_port()
+    try:
+        process = spawn(folder, [programs["rhumb"], "serve", "-c", write(folder, "rhumb.yaml", rhumb_yaml(port, map_file))], "rhumb.err")
+        try:
+            await_port(process, port, target.format("n0"), 200)
+            for name in ("first", "second", "third"):
+                write(folder, "many.yaml", many_layers(name))
+                began = time.monotonic()
+                process.send_signal(signal.SIGHUP)
+                in_a_row, effective = 0, began
+                while in_a_row < steady:
+                    if time.monotonic() - began > 60:
+                        raise SystemExit("a reload was not in effect after a minute")
+                    if status_of(port, target.format(name)) == 200:
+                        if in_a_row == 0:
+                            effective = time.monotonic()
+                        in_a_row += 1
+                    else:
+                        in_a_row = 0
+                kept.append((effective - began) * 1e3)
+                print(f"reload with {START_LAYERS} layers: {kept[-1]:.0f} ms", flush=True)
+        finally:
+            finish(process)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def status_of(port, target):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{target}", timeout=10) as answer:
+            answer.read()
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def map_parts(programs):
