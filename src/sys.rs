@@ -3,6 +3,7 @@
 //! forks, waits or locks, and why, is decided by the callers.
 
 pub mod allocator;
+pub mod crash;
 pub mod exec;
 pub mod failpoint;
 
@@ -260,6 +261,24 @@ pub fn limit_data_bytes(bytes: u64) -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
     let bytes = bytes.min(hard);
     Ok(setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?)
+}
+
+/// Memory that this process shares with nobody and with no file (resident
+/// without shared pages).
+///
+/// # Errors
+/// No `/proc`.
+pub fn own_memory_bytes() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let mut pages = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    match (pages.next(), pages.next()) {
+        (Some(Ok(resident)), Some(Ok(shared))) => {
+            // SAFETY: sysconf takes a number.
+            let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            Ok(resident.saturating_sub(shared).saturating_mul(u64::try_from(page_bytes).unwrap_or(4096)))
+        }
+        _ => Err(io::Error::other("/proc/self/statm has another form")),
+    }
 }
 
 /// Raises the soft limit on open files to the hard one, at most to `max`.

@@ -86,7 +86,8 @@ impl Worker {
         &mut self.channel
     }
 
-    /// Reads the channel empty: `true` when the worker has just said READY.
+    /// Reads the channel empty: `true` when the worker has just said READY. What
+    /// else it says is on the board; it only wakes us.
     pub fn hear_ready(&mut self, now_ms: u64) -> bool {
         let mut heard = false;
         let mut buffer = [0; 64];

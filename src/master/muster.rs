@@ -13,6 +13,7 @@ use super::crew::{Stage, Worker};
 use super::generation::Generation;
 use super::spawn;
 use super::watch::{self, Ailment};
+use crate::board::Wish;
 use crate::log;
 use crate::sys::{self, Ending};
 
@@ -22,7 +23,7 @@ impl Master {
     pub(super) fn hear_workers(&mut self) {
         let mut ready = 0;
         for worker in &mut self.workers {
-            if worker.stage == Stage::Starting && worker.hear_ready(self.now_ms) {
+            if worker.hear_ready(self.now_ms) {
                 ready += 1;
                 log::debug!("worker {} (generation {}) is ready", worker.pid, worker.generation);
             }
@@ -132,6 +133,28 @@ impl Master {
         }
     }
 
+    /// Workers that have served long enough are replaced one at a time: the next
+    /// one's turn comes when the last one has left.
+    fn grant_wish(&mut self) {
+        let is_steady = self.stop.is_none() && !self.phase.is_rolling() && !self.headcount.is_away();
+        if !is_steady || self.workers.iter().any(|worker| worker.retiring) {
+            return;
+        }
+        let board = &self.board;
+        let wishes = self.workers.iter_mut().filter_map(|worker| {
+            let is_due = worker.stage == Stage::Serving;
+            is_due.then(|| board.slot(worker.slot).wish()).flatten().map(|wish| (worker, wish))
+        });
+        let Some((worker, wish)) = wishes.min_by_key(|(worker, _)| worker.forked_ms) else { return };
+        worker.retiring = true;
+        let why = match wish {
+            Wish::Requests => "has answered as many requests as it may",
+            Wish::Age => "is as old as it may become",
+            Wish::Memory => "holds more memory than it may",
+        };
+        log::info!("worker {} (generation {}) {why}: replaced", worker.pid, worker.generation);
+    }
+
     /// How many workers should be there now, of which generation.
     pub(super) fn wanted(&self) -> Option<(Rc<Generation>, usize)> {
         let generation = self.wanted_generation()?;
@@ -163,6 +186,7 @@ impl Master {
         if self.stop.is_some() {
             return;
         }
+        self.grant_wish();
         let Some((wanted, count)) = self.wanted() else { return };
         self.drain_surplus(&wanted, count);
         let starting = self.workers.iter().filter(|worker| worker.stage == Stage::Starting).count();

@@ -257,6 +257,7 @@ impl Worker {
 
     fn begin_exchange(&mut self, connection: &mut Connection, message: Option<Box<Message>>) {
         self.in_flight += 1;
+        self.requests += 1;
         self.board.slot(self.slot).set_in_flight(self.in_flight);
         let trace = message.as_ref().and_then(|message| {
             let headers = &message.request.headers;

@@ -10,6 +10,7 @@ mod conn;
 mod drain;
 mod exchange;
 mod pool;
+mod recycle;
 mod stored;
 mod timer;
 
@@ -25,7 +26,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use crate::app;
-use crate::board::{Board, State};
+use crate::board::{Board, LOOP, State};
 use crate::conf::daemon::Limits;
 use crate::conf::{Daemon, FileSet};
 use crate::log;
@@ -39,6 +40,7 @@ use accept::{Door, Entrance, Listener};
 use conn::Connections;
 use drain::{Drain, Leave};
 use pool::{Pool, PoolOptions};
+use recycle::Term;
 use stored::StoredTiles;
 use timer::{Clock, Timer};
 
@@ -67,6 +69,8 @@ pub struct Birth {
 pub const MESSAGE_DRAIN: u8 = b'd';
 /// Worker → master: ready to serve.
 pub const MESSAGE_READY: u8 = b'r';
+/// Worker → master: see the wish on the board.
+pub const MESSAGE_WISH: u8 = b'w';
 
 /// Exit code: left as told.
 const CODE_LEFT: i32 = 0;
@@ -129,6 +133,9 @@ struct Worker {
     logs_access: bool,
     /// Requests begun and not yet answered.
     in_flight: u64,
+    /// Requests begun since the start.
+    requests: u64,
+    term: Term,
     scratch: Vec<u8>,
     /// The head of the response that is being made.
     head: Vec<u8>,
@@ -141,6 +148,11 @@ pub fn run(birth: Birth) -> i32 {
     log_panics();
     sys::allocator::keep_picture_memory();
     let Birth { daemon, mut files, generation, slot, board, listeners, channel } = birth;
+    sys::crash::name_thread(LOOP);
+    let marked = sys::crash::mark_crashes(Arc::clone(&board), |board| board.slot(slot).culprit_word());
+    if let Err(error) = marked {
+        log::warn!("a crash of this worker will not tell its request: {error}");
+    }
     let app = match app::build(&daemon, &mut files) {
         Ok(app) => app,
         Err(findings) => {
@@ -153,7 +165,8 @@ pub fn run(birth: Birth) -> i32 {
     drop(files);
     let signals = sys::open_signal_fd(&[Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGUSR1]);
     let site = app.site;
-    let senders = daemon.listen.iter().map(|listen| listen.proxy_senders.clone()).chain(std::iter::repeat(None));
+    let senders =
+        daemon.listen.iter().map(|listen| listen.proxy_senders.clone()).chain(std::iter::repeat(None));
     let started = signals.and_then(|signals| {
         Worker::new(Parts {
             limits: daemon.limits,
@@ -196,9 +209,10 @@ impl Worker {
     fn new(parts: Parts) -> io::Result<Worker> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let entrances = parts.listeners.into_iter().map(|(socket, proxy_senders)| {
-            Ok(Entrance { listener: Listener::new(socket)?, proxy_senders })
-        });
+        let entrances = parts
+            .listeners
+            .into_iter()
+            .map(|(socket, proxy_senders)| Ok(Entrance { listener: Listener::new(socket)?, proxy_senders }));
         let entrances = entrances.collect::<io::Result<Vec<_>>>()?;
         let channel = std::os::unix::net::UnixStream::from(parts.channel);
         channel.set_nonblocking(true)?;
@@ -209,6 +223,9 @@ impl Worker {
             poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE)?;
         }
         let limits = parts.limits;
+        let clock = Clock::new();
+        let noise = sys::monotonic_us() ^ (u64::from(std::process::id()) << 8);
+        let term = Term::new(&limits, clock.now_ms, noise);
         let pool = Pool::new(PoolOptions {
             gate: parts.gate,
             render_threads: limits.render_threads,
@@ -234,7 +251,7 @@ impl Worker {
             connections: Connections::default(),
             again: Vec::new(),
             timer: Timer::new(),
-            clock: Clock::new(),
+            clock,
             pool,
             stored: StoredTiles::new(parts.memory),
             board: parts.board,
@@ -244,6 +261,8 @@ impl Worker {
             signals: parts.signals,
             logs_access: log::access_enabled(),
             in_flight: 0,
+            requests: 0,
+            term,
             scratch: vec![0; SCRATCH_BYTES],
             head: Vec::with_capacity(1024),
             door_looked_ms: 0,
@@ -296,6 +315,7 @@ impl Worker {
         }
         self.sweep();
         self.mind_door();
+        self.mind_term();
         if self.door_looked_ms + 2 * HEARTBEAT_MS <= self.clock.now_ms {
             self.door_looked_ms = self.clock.now_ms;
             self.look_at_door();

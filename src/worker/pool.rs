@@ -213,6 +213,7 @@ impl Shared {
 
     /// A thread's life.
     fn work(&self, place: usize) {
+        sys::crash::name_thread(place);
         loop {
             self.idle.fetch_add(1, Ordering::Relaxed);
             let received = self.jobs.recv_timeout(IDLE_MAX);

@@ -5,7 +5,8 @@
 use nix::sys::signal::Signal;
 
 use crate::harness::daemon::Setup;
-use crate::harness::{Daemon, TestDir, Upstream, await_some, painted};
+use crate::harness::load::{Load, Style, tiles_and_maps};
+use crate::harness::{Daemon, TestDir, Upstream, await_some, painted, seed};
 use crate::reload::tile;
 use crate::smoke::painted_map;
 
@@ -79,4 +80,52 @@ fn b19_one_more_and_one_less_up_to_the_limits() {
     daemon.await_workers(2, &[]);
     check_tile(&daemon, 17, 11);
     daemon.stop();
+}
+
+const REPLACED: &str = ": replaced";
+
+#[test]
+fn b28_workers_that_have_served_enough_are_replaced_one_at_a_time() {
+    let seed = seed("b28");
+    let (dir, upstream) = (TestDir::new("b28"), Upstream::start());
+    let daemon = Setup::new(&dir, painted_map(&upstream))
+        .workers(3)
+        .daemon_yaml("limits: {requests_max: 100, drain_idle_ms: 200}\n")
+        .start();
+    let styles: Vec<Style> =
+        (0..12).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect();
+    let load = Load::start(daemon.address, seed, &styles, tiles_and_maps(0));
+    // All of them want to leave most of the time.
+    let mut most = 0;
+    for round in 1..=20 {
+        await_some("the next to be replaced", || {
+            most = most.max(daemon.workers().len());
+            (daemon.log().matches(REPLACED).count() >= round).then_some(())
+        });
+    }
+    load.await_answers(200);
+    let tally = load.stop();
+    eprintln!("{most} processes at most; {tally:?}");
+    tally.check();
+    assert!(most <= 4, "{most} processes at once: more than one was being replaced");
+    assert!(daemon.log().contains("has answered as many requests as it may"));
+    let log = daemon.log();
+    assert!(!log.contains("the next is forked in"), "nobody died: {log}");
+    daemon.stop();
+}
+
+#[test]
+fn old_and_large_workers_are_replaced() {
+    for (limit, word) in [
+        ("worker_age_max_s: 1", "is as old as it may become"),
+        ("worker_memory_max_bytes: 1", "holds more memory"),
+    ] {
+        let (dir, upstream) = (TestDir::new("recycle"), Upstream::start());
+        let yaml = format!("limits: {{{limit}, drain_idle_ms: 100}}\n");
+        let daemon = Setup::new(&dir, painted_map(&upstream)).daemon_yaml(&yaml).start();
+        daemon.await_log(word, 3);
+        check_tile(&daemon, 17, 11);
+        assert!(!daemon.log().contains("the next is forked in"), "{limit}: {}", daemon.log());
+        daemon.stop();
+    }
 }
