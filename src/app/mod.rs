@@ -49,6 +49,14 @@ pub enum Sites {
 }
 
 impl Sites {
+    /// Names that stand before the paths of services; none for one map.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Sites::One(_) => Vec::new(),
+            Sites::Several { sites, .. } => sites.iter().map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
     /// Decides how the request is answered; opens nothing.
     pub fn answer(&self, request: &Request) -> Answer {
         let (sites, listed) = match self {

@@ -121,7 +121,7 @@ fn develop_daemon(maps: Maps) -> Daemon {
 }
 
 fn listen_on(address: SocketAddr) -> Listen {
-    Listen { address: ListenAddress::Tcp(address), protocol: Protocol::Http, mode: None, proxy_senders: None }
+    Listen::new(ListenAddress::Tcp(address), Protocol::Http)
 }
 
 /// `[HOST:]PORT`; without a host, this machine only.

@@ -13,9 +13,27 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+/// What is spoken on a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Http,
+    FastCgi,
+    Scgi,
+    Uwsgi,
+}
+
+impl Protocol {
+    pub const ALL: [Protocol; 4] = [Protocol::Http, Protocol::FastCgi, Protocol::Scgi, Protocol::Uwsgi];
+
+    /// Its key in the daemon's file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::FastCgi => "fastcgi",
+            Protocol::Scgi => "scgi",
+            Protocol::Uwsgi => "uwsgi",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +45,15 @@ pub struct Listen {
     /// Connections begin with a header of the PROXY protocol, and only these
     /// peers may connect.
     pub proxy_senders: Option<Networks>,
+    /// Where a web server has mounted us, for FastCGI and its kin: `/proxy`,
+    /// or empty for the root; `None`: found out for each request.
+    pub prefix: Option<String>,
+}
+
+impl Listen {
+    pub fn new(address: ListenAddress, protocol: Protocol) -> Listen {
+        Listen { address, protocol, mode: None, proxy_senders: None, prefix: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -110,9 +110,7 @@ impl Listener {
 
     /// Scheme and place, for example `http 127.0.0.1:8080`: for programs.
     pub fn describe(&self) -> String {
-        let protocol = match self.wanted.protocol {
-            Protocol::Http => "http",
-        };
+        let protocol = self.wanted.protocol.key();
         match &self.bound {
             Bound::Tcp(address) => format!("{protocol} {address}"),
             Bound::Unix(path) => format!("{protocol} unix:{}", path.display()),
@@ -120,9 +118,10 @@ impl Listener {
     }
 
     /// An address that a browser on this machine can open; `None` for a Unix
-    /// socket.
+    /// socket, and for what no browser speaks.
     pub fn browser_address(&self) -> Option<String> {
         match &self.bound {
+            _ if self.wanted.protocol != Protocol::Http => None,
             Bound::Tcp(address) if address.ip().is_unspecified() => {
                 Some(format!("http://localhost:{}/", address.port()))
             }
@@ -135,9 +134,11 @@ impl Listener {
 /// As people read it: `http://127.0.0.1:8080/`.
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = self.wanted.protocol;
         match &self.bound {
-            Bound::Tcp(address) => write!(f, "http://{address}/"),
-            Bound::Unix(path) => write!(f, "http on {}", path.display()),
+            Bound::Tcp(address) if protocol == Protocol::Http => write!(f, "http://{address}/"),
+            Bound::Tcp(address) => write!(f, "{} on {address}", protocol.key()),
+            Bound::Unix(path) => write!(f, "{} on {}", protocol.key(), path.display()),
         }
     }
 }
@@ -209,7 +210,7 @@ mod tests {
 
     fn tcp(port: u16) -> Listen {
         let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
-        Listen { address, protocol: Protocol::Http, mode: None, proxy_senders: None }
+        Listen::new(address, Protocol::Http)
     }
 
     fn bound(listener: &Listener) -> SocketAddr {
@@ -237,12 +238,7 @@ mod tests {
         let taken = open_listeners(&[tcp(0)], &[]).expect("open");
         let port = bound(&taken[0]).port();
         let path = std::env::temp_dir().join(format!("rhumb-listen-{}", std::process::id()));
-        let unix = Listen {
-            address: ListenAddress::Unix(path.clone()),
-            protocol: Protocol::Http,
-            mode: None,
-            proxy_senders: None,
-        };
+        let unix = Listen::new(ListenAddress::Unix(path.clone()), Protocol::Http);
         let error = open_listeners(&[unix, tcp(port)], &[]).err().expect("refused");
         assert_eq!(
             error.to_string(),
@@ -254,12 +250,8 @@ mod tests {
     #[test]
     fn a_dead_socket_file_is_replaced_and_a_living_one_is_not() {
         let path = std::env::temp_dir().join(format!("rhumb-stale-{}", std::process::id()));
-        let listen = Listen {
-            address: ListenAddress::Unix(path.clone()),
-            protocol: Protocol::Http,
-            mode: Some(0o600),
-            proxy_senders: None,
-        };
+        let address = ListenAddress::Unix(path.clone());
+        let listen = Listen { mode: Some(0o600), ..Listen::new(address, Protocol::Http) };
         drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
         assert!(path.exists());
         let living = open_listeners(std::slice::from_ref(&listen), &[]).expect("replaced");

@@ -13,7 +13,7 @@ pub mod wms;
 pub mod wmts;
 pub mod xml;
 
-pub use site::{Site, SiteParts};
+pub use site::{FIRST_SEGMENTS, Site, SiteParts};
 
 use std::sync::Arc;
 

@@ -16,6 +16,11 @@ use crate::board::Service;
 use crate::story;
 use crate::wire::{Method, Request, Response};
 
+/// The first segments of all paths that a site may answer, configured or not:
+/// what stands before one of them is where a web server has mounted us.
+pub const FIRST_SEGMENTS: &[&str] =
+    &["service", "ows", "wms", "wmts", "tms", "tiles", "kml", "demo", "ogcapi"];
+
 /// Everything a site is made of; the application fills it from the
 /// configuration.
 #[derive(Clone, Default)]

@@ -6,43 +6,9 @@
 //! clock: what to answer comes out as data.
 
 use super::chunked::{ChunkError, Decoder};
+use super::codec::{Message, Refusal, Step, bad};
 use super::limit::Limits;
 use super::{Headers, Method, Request, url};
-
-/// Why a request is not served, and how the refusal is answered. The
-/// connection cannot be used afterwards: where the next request would begin
-/// is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{status}: {reason}")]
-pub struct Refusal {
-    pub status: u16,
-    pub reason: &'static str,
-}
-
-const fn bad(reason: &'static str) -> Refusal {
-    Refusal { status: 400, reason }
-}
-
-/// A complete request with what the connection needs to know of it.
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub request: Request,
-    /// Whether the client wants to go on with this connection.
-    pub keep_alive: bool,
-    /// Minor version of HTTP/1: 0, or 1 for everything newer.
-    pub minor: u8,
-}
-
-/// How far the parser came.
-#[derive(Debug)]
-pub enum Step {
-    /// More bytes are needed.
-    More,
-    /// The head is complete and the client waits for `100 Continue` before it
-    /// sends the body. Comes at most once for each request.
-    Continue,
-    Complete(Box<Message>),
-}
 
 #[derive(Debug)]
 enum State {
@@ -309,13 +275,7 @@ impl<'a> RequestLine<'a> {
             return Err(bad("malformed method"));
         }
         let minor = read_version(version)?;
-        let method = match method {
-            "GET" => Method::Get,
-            "HEAD" => Method::Head,
-            "POST" => Method::Post,
-            "OPTIONS" => Method::Options,
-            other => Method::Other(other.to_owned()),
-        };
+        let method = Method::named(method);
         let (authority, path, query) = read_target(&method, target)?;
         Ok(RequestLine { method, path, query, authority, minor })
     }

@@ -40,3 +40,11 @@ pub const PROXY_LINE_BYTES_MAX: usize = 107;
 /// What follows the fixed part of a header of version 2: addresses, and the
 /// balancer's additions, certificates among them.
 pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+
+/// CGI variables beside the header fields: RFC 3875 has 17, web servers add
+/// their own, of TLS above all.
+pub const CGI_OTHER_VARIABLES_MAX: usize = 156;
+
+/// Content of a FastCGI record that asks for our values; what is longer is
+/// read, not looked at. The three names that exist need 50.
+pub const FASTCGI_VALUES_BYTES_MAX: usize = 1024;

@@ -13,6 +13,19 @@ pub enum Method {
     Other(String),
 }
 
+impl Method {
+    /// The method of that name; names are compared with case.
+    pub fn named(name: &str) -> Method {
+        match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "OPTIONS" => Method::Options,
+            other => Method::Other(other.to_owned()),
+        }
+    }
+}
+
 /// Header fields in the order received; names are compared without case.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Headers(pub Vec<(String, String)>);
@@ -39,7 +52,8 @@ pub struct Request {
     pub query: String,
     /// `http` or `https`, before any `X-Forwarded-Proto`.
     pub scheme: &'static str,
-    /// `SCRIPT_NAME` of FastCGI and its kin; empty for HTTP.
+    /// Where a web server has mounted us, decoded, without a slash at the end
+    /// (see [`super::cgi`]); empty for HTTP.
     pub script_name: String,
     pub headers: Headers,
     pub body: Vec<u8>,

@@ -86,14 +86,7 @@ pub fn sends_body(status: u16, head_only: bool) -> bool {
 /// [`sends_body`] says so.
 pub fn write_head(out: &mut Vec<u8>, response: &Response, framing: &Framing) {
     write_status_line(out, response.status);
-    for (name, value) in &response.headers {
-        write_field(out, name.as_bytes(), value.as_bytes());
-    }
-    if has_body(response.status) {
-        out.extend_from_slice(b"Content-Length: ");
-        write_number(out, response.body.as_slice().len() as u64);
-        out.extend_from_slice(b"\r\n");
-    }
+    write_fields(out, response);
     out.extend_from_slice(b"Date: ");
     out.extend_from_slice(framing.date.as_bytes());
     match framing.persistence {
@@ -106,12 +99,43 @@ pub fn write_head(out: &mut Vec<u8>, response: &Response, framing: &Framing) {
     }
 }
 
+/// The head of a response for a web server that talks to clients itself, as
+/// CGI has it: `Status:` and no field of the connection.
+pub fn write_cgi_head(out: &mut Vec<u8>, response: &Response) {
+    out.extend_from_slice(b"Status: ");
+    write_status(out, response.status);
+    write_fields(out, response);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The same with a status line, which uwsgi has in place of `Status:`.
+pub fn write_plain_head(out: &mut Vec<u8>, response: &Response) {
+    write_status_line(out, response.status);
+    write_fields(out, response);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_fields(out: &mut Vec<u8>, response: &Response) {
+    for (name, value) in &response.headers {
+        write_field(out, name.as_bytes(), value.as_bytes());
+    }
+    if has_body(response.status) {
+        out.extend_from_slice(b"Content-Length: ");
+        write_number(out, response.body.as_slice().len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 fn write_status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;
     }
     out.extend_from_slice(b"HTTP/1.1 ");
+    write_status(out, status);
+}
+
+fn write_status(out: &mut Vec<u8>, status: u16) {
     write_number(out, u64::from(status));
     out.push(b' ');
     out.extend_from_slice(reason(status).as_bytes());

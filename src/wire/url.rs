@@ -48,6 +48,25 @@ pub fn escape_value(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED_IN_VALUE).to_string()
 }
 
+/// What may stay as it is in a path: RFC 3986 `pchar`, and the slash.
+const ESCAPED_IN_PATH: &AsciiSet = &ESCAPED_IN_VALUE
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
+/// Escapes a whole decoded path; its slashes stay.
+pub fn escape_path(path: &str) -> String {
+    utf8_percent_encode(path, ESCAPED_IN_PATH).to_string()
+}
+
 /// The decoded segments of a path between its slashes, empty ones included:
 /// `/a//b%20c/` → `["a", "", "b c", ""]`; `/` → `[""]`. `None` when a decoded
 /// segment could act as a path by itself: it holds a NUL, `/` or `\`, or is

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Token};
@@ -18,9 +19,13 @@ use super::conn::{Connection, Stream};
 use super::timer::NEVER;
 use super::{LISTENERS_FROM, Worker};
 use crate::board::{Event, State};
+use crate::conf::daemon::{Listen, Protocol};
 use crate::log;
+use crate::service::FIRST_SEGMENTS;
 use crate::sys;
-use crate::wire::http::Parser;
+use crate::wire;
+use crate::wire::cgi::Mount;
+use crate::wire::codec::Codec;
 use crate::wire::network::Networks;
 
 /// Connections taken in one turn of the loop.
@@ -50,7 +55,7 @@ impl Listener {
     ///
     /// # Errors
     /// Not a socket of a family that is known here.
-    pub fn new(socket: OwnedFd) -> io::Result<Listener> {
+    fn new(socket: OwnedFd) -> io::Result<Listener> {
         let socket = socket2::Socket::from(socket);
         socket.set_nonblocking(true)?;
         let is_unix = socket.domain()? == socket2::Domain::UNIX;
@@ -121,10 +126,40 @@ enum Stance {
 
 /// One place to come in.
 pub(super) struct Entrance {
-    pub listener: Listener,
+    listener: Listener,
+    protocol: Protocol,
+    mount: Arc<Mount>,
     /// Connections begin with a header of the PROXY protocol, and only these
     /// peers may come.
-    pub proxy_senders: Option<Networks>,
+    proxy_senders: Option<Networks>,
+}
+
+impl Entrance {
+    /// Takes over a bound, listening socket; `maps` are the names of maps
+    /// below the root.
+    ///
+    /// # Errors
+    /// Not a socket of a family that is known here.
+    pub fn new(socket: OwnedFd, listen: &Listen, maps: &[String]) -> io::Result<Entrance> {
+        let mount = Mount { prefix: listen.prefix.clone(), services: FIRST_SEGMENTS, maps: maps.to_vec() };
+        Ok(Entrance {
+            listener: Listener::new(socket)?,
+            protocol: listen.protocol,
+            mount: Arc::new(mount),
+            proxy_senders: listen.proxy_senders.clone(),
+        })
+    }
+
+    /// The protocol of a new connection.
+    fn codec(&self, limits: wire::limit::Limits, connections_max: usize) -> Codec {
+        let mount = Arc::clone(&self.mount);
+        match self.protocol {
+            Protocol::Http => Codec::http(limits, "http"),
+            Protocol::FastCgi => Codec::fastcgi(limits, mount, connections_max),
+            Protocol::Scgi => Codec::scgi(limits, mount),
+            Protocol::Uwsgi => Codec::uwsgi(limits, mount),
+        }
+    }
 }
 
 pub(super) struct Door {
@@ -215,7 +250,10 @@ impl Worker {
                 let Ok((stream, peer)) = entrance.listener.accept() else { break };
                 match &entrance.proxy_senders {
                     Some(senders) if !senders.holds(peer) => self.turn_away(peer),
-                    senders => self.welcome(stream, peer, senders.is_some()),
+                    senders => {
+                        let codec = self.codec_of(&entrance);
+                        self.welcome(stream, peer, codec, senders.is_some());
+                    }
                 }
             }
         }
@@ -325,7 +363,8 @@ impl Worker {
             }
             Ok((stream, peer)) => {
                 let proxied = senders.is_some();
-                self.welcome(stream, peer, proxied);
+                let codec = self.codec_of(entrance);
+                self.welcome(stream, peer, codec, proxied);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -369,8 +408,13 @@ impl Worker {
         }
     }
 
+    /// The protocol of a new connection.
+    fn codec_of(&self, entrance: &Entrance) -> Codec {
+        entrance.codec(self.wire_limits, self.limits.connections_per_worker)
+    }
+
     /// A new connection; `proxied`: it begins with a header of the PROXY protocol.
-    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>, proxied: bool) {
+    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>, codec: Codec, proxied: bool) {
         let token = self.connections.reserve();
         let registry = self.poll.registry();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -382,8 +426,7 @@ impl Worker {
             log::error!("cannot watch a connection: {error}");
             return;
         }
-        let parser = Parser::new(self.wire_limits, "http");
-        let mut connection = Connection::new(stream, peer, parser, self.clock.now_ms);
+        let mut connection = Connection::new(stream, peer, codec, self.clock.now_ms);
         connection.awaits_proxy_header = proxied;
         self.connections.insert(Box::new(connection));
         let slot = self.board.slot(self.slot);

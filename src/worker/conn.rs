@@ -16,7 +16,13 @@ use super::pool::Ticket;
 use super::timer::NEVER;
 use crate::story::Story;
 use crate::wire::Body;
-use crate::wire::http::{Message, Parser};
+use crate::wire::codec::{Codec, Message, Refusal, Step};
+use crate::wire::frames::Frames;
+use crate::wire::url;
+
+/// Pieces of a message that go out with one call: four FastCGI records of a
+/// large body, more than a socket takes at once.
+const PIECES_MAX: usize = 8;
 
 /// A client's socket.
 pub(super) enum Stream {
@@ -32,16 +38,17 @@ impl Stream {
         }
     }
 
-    pub fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<usize> {
-        let parts = [IoSlice::new(head), IoSlice::new(body)];
-        let parts = match (head.is_empty(), body.is_empty()) {
-            (_, true) => &parts[..1],
-            (true, false) => &parts[1..],
-            (false, false) => &parts[..],
-        };
+    /// Sends pieces of a message in one call, as many as that takes.
+    pub fn write<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
         match self {
-            Stream::Tcp(stream) => stream.write_vectored(parts),
-            Stream::Unix(stream) => stream.write_vectored(parts),
+            Stream::Tcp(stream) => stream.write_vectored(&slices[..count]),
+            Stream::Unix(stream) => stream.write_vectored(&slices[..count]),
         }
     }
 
@@ -89,7 +96,7 @@ pub(super) enum Next {
 /// A response on its way out.
 #[derive(Default)]
 pub(super) struct Output {
-    pub head: Vec<u8>,
+    pub frames: Frames,
     pub body: Body,
     /// Bytes of both that are sent.
     pub sent: usize,
@@ -97,15 +104,12 @@ pub(super) struct Output {
 
 impl Output {
     /// What is left to send.
-    pub fn rest(&self) -> (&[u8], &[u8]) {
-        let head = &self.head[self.sent.min(self.head.len())..];
-        let body = self.body.as_slice();
-        (head, &body[self.sent.saturating_sub(self.head.len()).min(body.len())..])
+    pub fn rest(&self) -> impl Iterator<Item = &[u8]> {
+        self.frames.pieces(self.body.as_slice(), self.sent)
     }
 
     pub fn left(&self) -> usize {
-        let (head, body) = self.rest();
-        head.len() + body.len()
+        self.rest().map(<[u8]>::len).sum()
     }
 }
 
@@ -124,6 +128,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Whether the client wants to go on with the connection afterwards.
+    pub fn wants_more(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| message.keep_alive)
+    }
+
     /// Method and target, for the log; bounded.
     pub fn line(&self) -> String {
         const LINE_BYTES_MAX: usize = 1_024;
@@ -133,12 +142,15 @@ impl Exchange {
         let request = &message.request;
         let mut line = super::access::method_name(&request.method).to_owned();
         line.push(' ');
+        if !request.script_name.is_empty() {
+            line.push_str(&url::escape_path(&request.script_name));
+        }
         line.push_str(&request.path);
         if !request.query.is_empty() {
             line.push('?');
             line.push_str(&request.query);
         }
-        // The parser lets ASCII through only, so every byte is a boundary.
+        // The codec lets ASCII through only, so every byte is a boundary.
         line.truncate(LINE_BYTES_MAX);
         line
     }
@@ -150,7 +162,7 @@ pub(super) struct Connection {
     pub peer: Option<IpAddr>,
     /// A header of the PROXY protocol comes first.
     pub awaits_proxy_header: bool,
-    pub parser: Parser,
+    pub codec: Codec,
     /// Received and not consumed; empty between requests.
     pub input: Vec<u8>,
     /// Where the unconsumed part of `input` begins.
@@ -175,13 +187,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(stream: Stream, peer: Option<IpAddr>, parser: Parser, now_ms: u64) -> Connection {
+    pub fn new(stream: Stream, peer: Option<IpAddr>, codec: Codec, now_ms: u64) -> Connection {
         Connection {
             token: Token(0),
             stream,
             peer,
             awaits_proxy_header: false,
-            parser,
+            codec,
             input: Vec::new(),
             input_at: 0,
             unparsed: false,
@@ -205,7 +217,19 @@ impl Connection {
     }
 
     pub fn is_within_request(&self) -> bool {
-        self.parser.is_within_request(self.input.len() - self.input_at)
+        self.codec.is_within_request(self.input.len() - self.input_at)
+    }
+
+    pub fn wants_more(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::wants_more)
+    }
+
+    /// Feeds what was received and not consumed.
+    pub fn feed_kept(&mut self) -> Result<Step, Refusal> {
+        self.unparsed = false;
+        let (consumed, step) = self.codec.feed(&self.input[self.input_at..])?;
+        self.consume(consumed);
+        Ok(step)
     }
 
     /// Marks bytes of `input` as consumed; an empty buffer is given back.

@@ -18,7 +18,7 @@ use crate::log;
 use crate::service::{Answer, Work};
 use crate::story::{self, Story, Trace};
 use crate::sys;
-use crate::wire::http::{Message, Parser, Refusal, Step};
+use crate::wire::codec::{Codec, Message, Refusal, Step};
 use crate::wire::reply::{self, Framing, Persistence};
 use crate::wire::{Body, Method, Response, proxy_protocol};
 
@@ -32,6 +32,8 @@ const KEEP_ALIVE_GRACE_MS: u64 = 2_000;
 const PIPELINE_GRACE: u32 = 32;
 /// A lingering connection without a byte for so long is closed.
 const LINGER_IDLE_MS: u64 = 1_000;
+/// nginx's number for "the client left before its answer".
+const CLIENT_LEFT: u16 = 499;
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// When a client that found the queue full may come back.
 const RETRY_AFTER_S: &str = "2";
@@ -66,6 +68,9 @@ impl Worker {
         for _ in 0..STEPS_PER_TURN {
             flow = match connection.state {
                 State::Reading => self.read_on(&mut connection),
+                State::Working(_) if connection.codec.listens_while_answering() => {
+                    self.hear_while_working(&mut connection)
+                }
                 State::Working(_) => Flow::Wait,
                 State::Writing => self.write_on(&mut connection),
                 State::Lingering { .. } => self.linger_on(&mut connection),
@@ -99,8 +104,7 @@ impl Worker {
         if connection.exchange.is_some() {
             let left = connection.output.left() as u64;
             if let Some(exchange) = &mut connection.exchange {
-                // nginx's number for "the client left before its answer".
-                exchange.status = if exchange.status == 0 { 499 } else { exchange.status };
+                exchange.status = if exchange.status == 0 { CLIENT_LEFT } else { exchange.status };
                 exchange.body_bytes = exchange.body_bytes.saturating_sub(left);
             }
             self.record(&mut connection);
@@ -112,38 +116,78 @@ impl Worker {
 
     fn read_on(&mut self, connection: &mut Connection) -> Flow {
         if connection.unparsed {
-            connection.unparsed = false;
-            let input = std::mem::take(&mut connection.input);
-            let fed = connection.parser.feed(&input[connection.input_at..]);
-            connection.input = input;
-            return match fed {
-                Ok((consumed, step)) => {
-                    connection.consume(consumed);
-                    self.take_step(connection, step)
-                }
+            return match connection.feed_kept() {
+                Ok(step) => self.take_step(connection, step),
                 Err(refusal) => self.refuse(connection, refusal),
             };
         }
+        match self.receive(connection) {
+            Ok(0) => Flow::Close,
+            Ok(count) => self.take_bytes(connection, count),
+            Err(flow) => flow,
+        }
+    }
+
+    /// Reads into the scratch buffer; without bytes, how it goes on.
+    fn receive(&mut self, connection: &mut Connection) -> Result<usize, Flow> {
         if !connection.readable {
-            return Flow::Wait;
+            return Err(Flow::Wait);
         }
         match connection.stream.read(&mut self.scratch) {
-            Ok(0) => Flow::Close,
             Ok(count) => {
                 // A short read has emptied the socket, and what comes later is a
                 // new event; only an end that is known already makes none.
                 connection.readable = count == self.scratch.len() || connection.read_closed;
-                self.take_bytes(connection, count)
+                Ok(count)
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => {
                     connection.readable = false;
-                    Flow::Wait
+                    Err(Flow::Wait)
                 }
-                ErrorKind::Interrupted => Flow::Go,
-                _ => Flow::Close,
+                ErrorKind::Interrupted => Err(Flow::Go),
+                _ => Err(Flow::Close),
             },
         }
+    }
+
+    /// What a peer says while its request is being worked on: that it takes
+    /// it back, or that it wants another one on the same connection.
+    fn hear_while_working(&mut self, connection: &mut Connection) -> Flow {
+        if !connection.unparsed {
+            match self.receive(connection) {
+                Ok(0) => {
+                    // It may still read its answer.
+                    connection.read_closed = true;
+                    connection.readable = false;
+                    return Flow::Wait;
+                }
+                Ok(count) => connection.keep(&self.scratch[..count]),
+                Err(flow) => return flow,
+            }
+        }
+        match connection.feed_kept() {
+            Ok(Step::More) => Flow::Go,
+            Ok(Step::Aborted) => self.abort(connection),
+            Ok(step @ (Step::Reply { .. } | Step::Hangup(_))) => self.take_step(connection, step),
+            Ok(Step::Continue | Step::Complete(_)) | Err(_) => Flow::Close,
+        }
+    }
+
+    /// The peer has taken its request back.
+    fn abort(&mut self, connection: &mut Connection) -> Flow {
+        let State::Working(ticket) = &connection.state else { return Flow::Go };
+        // What a thread has begun ends some time with a response for this
+        // connection, so no other request may follow on it.
+        let is_over = ticket.withdraw();
+        let keeps = connection.wants_more() && is_over && !self.drain.is_on();
+        self.frames.clear();
+        connection.codec.write_abort(&mut self.frames);
+        if let Some(exchange) = &mut connection.exchange {
+            exchange.status = CLIENT_LEFT;
+            exchange.next = if keeps { Next::Request } else { Next::Linger };
+        }
+        self.send(connection, Body::Empty)
     }
 
     /// The first `count` bytes of the scratch buffer came in. A request that
@@ -158,7 +202,7 @@ impl Worker {
             connection.unparsed = true;
             return Flow::Go;
         }
-        match connection.parser.feed(&self.scratch[..count]) {
+        match connection.codec.feed(&self.scratch[..count]) {
             Ok((consumed, step)) => {
                 if consumed < count {
                     connection.keep(&self.scratch[consumed..count]);
@@ -184,8 +228,9 @@ impl Worker {
                 // The balancer may connect before its client says anything.
                 connection.begun_ms = connection.unparsed.then_some(self.clock.now_ms);
                 connection.peer = told.client.or(connection.peer);
-                if told.tls {
-                    connection.parser = Parser::new(self.wire_limits, "https");
+                // Others hear from their web server whether it was TLS.
+                if told.tls && matches!(connection.codec, Codec::Http(_)) {
+                    connection.codec = Codec::http(self.wire_limits, "https");
                 }
                 Flow::Go
             }
@@ -199,20 +244,34 @@ impl Worker {
     fn take_step(&mut self, connection: &mut Connection, step: Step) -> Flow {
         match step {
             Step::More => {
-                if connection.parser.is_within_body() {
+                if connection.codec.is_within_body() {
                     connection.body_since_ms.get_or_insert(self.clock.now_ms);
+                } else if !connection.is_within_request() {
+                    connection.begun_ms = None;
                 }
                 Flow::Go
             }
             Step::Continue => {
                 connection.body_since_ms = Some(self.clock.now_ms);
                 connection.unparsed = !connection.input.is_empty();
-                // All answers before are in the kernel; where not even this
-                // fits behind them, the client does not read.
-                match connection.stream.write(reply::CONTINUE, &[]) {
-                    Ok(count) if count == reply::CONTINUE.len() => Flow::Go,
-                    _ => Flow::Close,
+                say(connection, reply::CONTINUE)
+            }
+            Step::Reply { bytes, ends } => {
+                connection.unparsed = !connection.input.is_empty();
+                if matches!(connection.state, State::Reading) && !connection.codec.has_begun() {
+                    connection.begun_ms = None;
+                    connection.body_since_ms = None;
                 }
+                match say(connection, &bytes) {
+                    Flow::Go if ends => self.begin_lingering(connection),
+                    flow => flow,
+                }
+            }
+            // It was answered, or never asked.
+            Step::Aborted => Flow::Go,
+            Step::Hangup(why) => {
+                log::info!("a connection on the {} socket ended: {why}", connection.codec.name());
+                Flow::Close
             }
             Step::Complete(message) => self.dispatch(connection, message),
         }
@@ -220,7 +279,8 @@ impl Worker {
 
     /// A whole request: finds out how it is answered, and begins.
     fn dispatch(&mut self, connection: &mut Connection, mut message: Box<Message>) -> Flow {
-        message.request.peer = connection.peer;
+        // A web server tells whom it speaks for.
+        message.request.peer = message.request.peer.or(connection.peer);
         if let Some(proxies) = &self.proxies {
             proxies.settle(&mut message.request);
         }
@@ -286,7 +346,8 @@ impl Worker {
             Ok(ticket) => {
                 connection.deadline_ms = self.clock.now_ms.saturating_add(self.limits.render_queue_ms);
                 connection.state = State::Working(ticket);
-                Flow::Wait
+                connection.unparsed = !connection.input.is_empty();
+                if connection.codec.listens_while_answering() { Flow::Go } else { Flow::Wait }
             }
             Err(QueueFull) => self.respond(connection, busy()),
         }
@@ -306,10 +367,13 @@ impl Worker {
     /// The request cannot be served and the next one cannot be found: answers
     /// and closes.
     fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) -> Flow {
+        if !connection.codec.can_refuse() {
+            return Flow::Close;
+        }
         self.begin_exchange(connection, None);
         if let Some(exchange) = &mut connection.exchange {
             let pending = &connection.input[connection.input_at..];
-            exchange.refused_line = connection.parser.request_line(pending).to_vec();
+            exchange.refused_line = connection.codec.request_line(pending).to_vec();
         }
         let mut response = reply::plain(refusal.status, refusal.reason);
         if refusal.status == 505 {
@@ -324,10 +388,10 @@ impl Worker {
         if let Some(status) = exchange.story.facts().cache_status() {
             response.headers.push((Cow::Borrowed("Cache-Status"), status.to_owned()));
         }
-        let wants_more = exchange.message.as_ref().is_some_and(|message| message.keep_alive);
+        let wants_more = exchange.wants_more();
         // A client that has sent its next request already is told to close with
         // the last one that we have of it: whatever it sent is answered.
-        let has_sent_more = !connection.input.is_empty();
+        let has_sent_more = connection.codec.pipelines() && !connection.input.is_empty();
         let requests_max =
             self.limits.keep_alive_requests.saturating_add(if has_sent_more { PIPELINE_GRACE } else { 0 });
         let may_stay = !self.drain.is_on() || has_sent_more;
@@ -347,31 +411,35 @@ impl Worker {
             Next::Request => Persistence::KeepAlive { timeout_s: self.limits.keep_alive_idle_ms / 1_000 },
             Next::Close | Next::Linger => Persistence::Close,
         };
-        self.head.clear();
+        self.frames.clear();
         let framing = Framing { head_only, persistence, date: &self.clock.date };
-        reply::write_head(&mut self.head, &response, &framing);
+        connection.codec.write(&mut self.frames, &response, &framing);
         exchange.status = response.status;
         let body = if reply::sends_body(response.status, head_only) { response.body } else { Body::Empty };
         exchange.body_bytes = body.as_slice().len() as u64;
-        let total = self.head.len() + body.as_slice().len();
-        let sent = match connection.stream.write(&self.head, body.as_slice()) {
+        self.send(connection, body)
+    }
+
+    /// Sends the frames that were just written, with their body.
+    fn send(&mut self, connection: &mut Connection, body: Body) -> Flow {
+        let total = self.frames.bytes.len() + body.as_slice().len();
+        let sent = match connection.stream.write(self.frames.pieces(body.as_slice(), 0)) {
             Ok(sent) if sent == total => return self.finish_exchange(connection),
             Ok(sent) => sent,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(_) => return Flow::Close,
         };
-        connection.output = Output { head: self.head.clone(), body, sent };
+        connection.output = Output { frames: std::mem::take(&mut self.frames), body, sent };
         connection.state = State::Writing;
         connection.deadline_ms = self.clock.now_ms.saturating_add(self.limits.write_stall_ms);
         Flow::Go
     }
 
     fn write_on(&mut self, connection: &mut Connection) -> Flow {
-        let (head, body) = connection.output.rest();
-        if head.is_empty() && body.is_empty() {
+        if connection.output.left() == 0 {
             return self.finish_exchange(connection);
         }
-        match connection.stream.write(head, body) {
+        match connection.stream.write(connection.output.rest()) {
             Ok(0) => Flow::Close,
             Ok(count) => {
                 connection.output.sent += count;
@@ -397,6 +465,8 @@ impl Worker {
                 connection.state = State::Reading;
                 connection.unparsed = !connection.input.is_empty();
                 connection.begun_ms = connection.unparsed.then_some(self.clock.now_ms);
+                // An end that was seen while working makes no second event.
+                connection.readable |= connection.read_closed;
                 Flow::Go
             }
             Next::Close => Flow::Close,
@@ -505,6 +575,15 @@ impl Worker {
         };
         self.connections.put_back(connection);
         if flow == Flow::Close { self.close(token) } else { self.advance(token) }
+    }
+}
+
+/// Sends a few bytes behind answers that are all in the kernel: where not even
+/// these fit, the client does not read.
+fn say(connection: &mut Connection, bytes: &[u8]) -> Flow {
+    match connection.stream.write(std::iter::once(bytes)) {
+        Ok(count) if count == bytes.len() => Flow::Go,
+        _ => Flow::Close,
     }
 }
 

@@ -34,9 +34,9 @@ use crate::plan::{Gate, TileMemory};
 use crate::service::Answer;
 use crate::sys;
 use crate::wire::forwarded::Proxies;
-use crate::wire::network::Networks;
+use crate::wire::frames::Frames;
 use crate::wire::{self, Request};
-use accept::{Door, Entrance, Listener};
+use accept::{Door, Entrance};
 use conn::Connections;
 use drain::{Drain, Leave};
 use pool::{Pool, PoolOptions};
@@ -102,8 +102,7 @@ struct Parts {
     gate: Arc<Gate>,
     board: Arc<Board>,
     slot: usize,
-    /// Listening sockets, each with who may speak the PROXY protocol at it.
-    listeners: Vec<(OwnedFd, Option<Networks>)>,
+    entrances: Vec<Entrance>,
     channel: OwnedFd,
     signals: Option<SignalFd>,
     proxies: Option<Proxies>,
@@ -137,8 +136,8 @@ struct Worker {
     requests: u64,
     term: Term,
     scratch: Vec<u8>,
-    /// The head of the response that is being made.
-    head: Vec<u8>,
+    /// What stands around the body of the response that is being made.
+    frames: Frames,
     door_looked_ms: u64,
 }
 
@@ -165,8 +164,12 @@ pub fn run(birth: Birth) -> i32 {
     drop(files);
     let signals = sys::open_signal_fd(&[Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGUSR1]);
     let site = app.site;
-    let senders =
-        daemon.listen.iter().map(|listen| listen.proxy_senders.clone()).chain(std::iter::repeat(None));
+    let maps = site.names();
+    let entrances: io::Result<Vec<Entrance>> = listeners
+        .into_iter()
+        .zip(&daemon.listen)
+        .map(|(socket, listen)| Entrance::new(socket, listen, &maps))
+        .collect();
     let started = signals.and_then(|signals| {
         Worker::new(Parts {
             limits: daemon.limits,
@@ -175,7 +178,7 @@ pub fn run(birth: Birth) -> i32 {
             gate: app.gate,
             board,
             slot,
-            listeners: listeners.into_iter().zip(senders).collect(),
+            entrances: entrances?,
             channel,
             signals: Some(signals),
             proxies: daemon.proxies,
@@ -209,11 +212,6 @@ impl Worker {
     fn new(parts: Parts) -> io::Result<Worker> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let entrances = parts
-            .listeners
-            .into_iter()
-            .map(|(socket, proxy_senders)| Ok(Entrance { listener: Listener::new(socket)?, proxy_senders }));
-        let entrances = entrances.collect::<io::Result<Vec<_>>>()?;
         let channel = std::os::unix::net::UnixStream::from(parts.channel);
         channel.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(channel);
@@ -247,7 +245,7 @@ impl Worker {
             limits,
             answer: parts.answer,
             proxies: parts.proxies,
-            door: Door::new(entrances),
+            door: Door::new(parts.entrances),
             connections: Connections::default(),
             again: Vec::new(),
             timer: Timer::new(),
@@ -264,7 +262,7 @@ impl Worker {
             requests: 0,
             term,
             scratch: vec![0; SCRATCH_BYTES],
-            head: Vec::with_capacity(1024),
+            frames: Frames::default(),
             door_looked_ms: 0,
         })
     }

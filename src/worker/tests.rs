@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::conf::daemon::{Listen, ListenAddress, Protocol};
 use crate::plan::TileFile;
 use crate::service::StoredTileAnswer;
 use crate::wire::Response;
@@ -55,6 +56,8 @@ impl Running {
         let own_board = Arc::clone(&board);
         let thread = std::thread::spawn(move || {
             let gate = Gate::new(limits.render_threads);
+            let listen = Listen::new(ListenAddress::Tcp(address), Protocol::Http);
+            let entrance = Entrance::new(listener, &listen, &[]).unwrap();
             let parts = Parts {
                 limits,
                 answer: Box::new(answer),
@@ -62,7 +65,7 @@ impl Running {
                 gate,
                 board: own_board,
                 slot,
-                listeners: vec![(listener, None)],
+                entrances: vec![entrance],
                 channel: theirs.into(),
                 signals: None,
                 proxies: None,

@@ -46,6 +46,7 @@ static LISTEN: Table = Table {
         key("uwsgi", Text),
         key("mode", Any),
         key("proxy_protocol", OneOf(&[Bool, List(&Text)])),
+        key("prefix", Text),
     ],
 };
 
@@ -269,30 +270,13 @@ impl Reader<'_> {
             if !matches!(item.value, Value::Map(_)) {
                 continue;
             }
-            for later in ["fastcgi", "scgi", "uwsgi"] {
-                if let Some(entry) = item.entry(later) {
-                    let text =
-                        format!("{later} comes with a later release; only `http` can be listened for yet");
-                    findings.error(entry.place, format!("{path}.{later}"), text);
+            if let Some(listen) = self.listen_item(item, &path, findings) {
+                if places.iter().any(|known| known.address == listen.address) {
+                    findings.error(item.place, path, "its address is listened on already");
+                    continue;
                 }
+                places.push(listen);
             }
-            let Some(http) = item.get("http") else {
-                if ["fastcgi", "scgi", "uwsgi"].iter().all(|later| item.entry(later).is_none()) {
-                    findings.error(item.place, path, "the required key `http` is missing");
-                }
-                continue;
-            };
-            let Some(address) = self.address(http, &format!("{path}.http"), findings) else { continue };
-            let mode = socket_mode(item, &path, findings);
-            if mode.is_some() && !matches!(address, ListenAddress::Unix(_)) {
-                findings.error(item.place, format!("{path}.mode"), "is of use only for a Unix socket");
-            }
-            if places.iter().any(|known| known.address == address) {
-                findings.error(http.place, format!("{path}.http"), "is listened on already");
-                continue;
-            }
-            let proxy_senders = self.proxy_senders(item, &address, &path, findings);
-            places.push(Listen { address, protocol: Protocol::Http, mode, proxy_senders });
         }
         places
     }
@@ -342,6 +326,34 @@ impl Reader<'_> {
             _ => Family::XForwarded,
         };
         Some(Proxies { networks: networks(list, "trusted_proxies", findings), family })
+    }
+
+    /// One place: exactly one protocol with its address.
+    fn listen_item(&self, item: &Node, path: &str, findings: &mut Findings) -> Option<Listen> {
+        let mut named = Protocol::ALL.into_iter().filter(|protocol| item.entry(protocol.key()).is_some());
+        let Some(protocol) = named.next() else {
+            let text = "one of the keys `http`, `fastcgi`, `scgi`, `uwsgi` is required";
+            findings.error(item.place, path, text);
+            return None;
+        };
+        if let Some(other) = named.next() {
+            let text = format!(
+                "`{}` and `{}` in one place: each protocol needs an entry of its own",
+                protocol.key(),
+                other.key()
+            );
+            findings.error(item.place, path, text);
+            return None;
+        }
+        let node = item.get(protocol.key())?;
+        let address = self.address(node, &format!("{path}.{}", protocol.key()), findings)?;
+        let mode = socket_mode(item, path, findings);
+        if mode.is_some() && !matches!(address, ListenAddress::Unix(_)) {
+            findings.error(item.place, format!("{path}.mode"), "is of use only for a Unix socket");
+        }
+        let prefix = mount_prefix(item, protocol, path, findings);
+        let proxy_senders = self.proxy_senders(item, &address, path, findings);
+        Some(Listen { address, protocol, mode, proxy_senders, prefix })
     }
 
     /// `host:port`, `[v6]:port`, or the path of a Unix socket.
@@ -410,6 +422,25 @@ pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
         _ => return None,
     };
     Some(SocketAddr::from((host, port.parse::<u16>().ok()?)))
+}
+
+/// `/proxy`; `/` is the root.
+fn mount_prefix(item: &Node, protocol: Protocol, path: &str, findings: &mut Findings) -> Option<String> {
+    let node = item.get("prefix")?;
+    let text = node.text()?;
+    let key = format!("{path}.prefix");
+    if protocol == Protocol::Http {
+        let text = "is for fastcgi, scgi and uwsgi; a proxy that speaks HTTP sends X-Script-Name";
+        findings.error(node.place, key, text);
+        return None;
+    }
+    let prefix = text.trim_end_matches('/');
+    let is_plain = prefix.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
+    if !text.starts_with('/') || !is_plain || text.contains(|c: char| c.is_control() || "?#%\\".contains(c)) {
+        findings.error(node.place, key, "must be a path such as /proxy, or / for the root");
+        return None;
+    }
+    Some(prefix.to_owned())
 }
 
 /// `0660` (which YAML reads as octal) or `'660'`.

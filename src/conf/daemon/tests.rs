@@ -72,7 +72,7 @@ limits: {render_threads: 4, cache_memory_bytes: 0, drain_max_ms: 60_000}
     assert!(findings.is_empty(), "{findings:?}");
     let daemon = daemon.unwrap();
     let tcp = |address: &str| ListenAddress::Tcp(address.parse().unwrap());
-    let http = |address, mode| Listen { address, protocol: Protocol::Http, mode, proxy_senders: None };
+    let http = |address, mode| Listen { mode, ..Listen::new(address, Protocol::Http) };
     let socket = ListenAddress::Unix(PathBuf::from("/nowhere/etc/var/http.sock"));
     let expected =
         [http(tcp("0.0.0.0:8080"), None), http(tcp("[::1]:8081"), None), http(socket, Some(0o660))];
@@ -89,6 +89,27 @@ limits: {render_threads: 4, cache_memory_bytes: 0, drain_max_ms: 60_000}
     let expected =
         Limits { render_threads: 4, cache_memory_bytes: 0, drain_max_ms: 60_000, ..Limits::default() };
     assert_eq!(daemon.limits, expected);
+}
+
+#[test]
+fn each_protocol_has_its_key() {
+    let (daemon, findings) = daemon(
+        "listen:\n  - {fastcgi: var/fcgi-socket, mode: 0660, prefix: /proxy/}\n  - {scgi: '127.0.0.1:4000'}\n  \
+         - {uwsgi: '*:3031', prefix: /}",
+    );
+    assert!(findings.is_empty(), "{findings:?}");
+    let tcp = |address: &str| ListenAddress::Tcp(address.parse().unwrap());
+    let socket = ListenAddress::Unix(PathBuf::from("/nowhere/etc/var/fcgi-socket"));
+    let expected = [
+        Listen {
+            mode: Some(0o660),
+            prefix: Some("/proxy".to_owned()),
+            ..Listen::new(socket, Protocol::FastCgi)
+        },
+        Listen::new(tcp("127.0.0.1:4000"), Protocol::Scgi),
+        Listen { prefix: Some(String::new()), ..Listen::new(tcp("0.0.0.0:3031"), Protocol::Uwsgi) },
+    ];
+    assert_eq!(daemon.unwrap().listen, expected);
 }
 
 #[test]
@@ -118,8 +139,15 @@ fn what_is_wrong_is_named() {
         ),
         ("workers: 2", "the required key `listen` is missing"),
         ("listen: []", "at least one place"),
-        ("listen: [{fastcgi: var/fcgi}]", "listen[0].fastcgi: fastcgi comes with a later release"),
-        ("listen: [{uwsgi: '127.0.0.1:3031'}]", "comes with a later release"),
+        (
+            "listen: [{mode: 0660}]",
+            "listen[0]: one of the keys `http`, `fastcgi`, `scgi`, `uwsgi` is required",
+        ),
+        ("listen: [{http: '*:80', scgi: '*:81'}]", "`http` and `scgi` in one place"),
+        ("listen: [{http: '*:80', prefix: /proxy}]", "is for fastcgi, scgi and uwsgi"),
+        ("listen: [{uwsgi: '*:80', prefix: proxy}]", "must be a path such as /proxy"),
+        ("listen: [{uwsgi: '*:80', prefix: /a/../b}]", "must be a path such as /proxy"),
+        ("listen: [{http: '*:80'}, {fastcgi: '*:80'}]", "listened on already"),
         ("listen: [{http: 'example.org:80'}]", "is neither an address"),
         ("listen: [{http: '*:80', mode: 0660}]", "only for a Unix socket"),
         ("listen: [{http: s.sock, mode: rw}]", "octal file mode"),

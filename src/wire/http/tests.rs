@@ -32,7 +32,7 @@ fn read_all(input: &[u8], cuts: impl Iterator<Item = usize>) -> Vec<String> {
                     match step {
                         Step::Complete(message) => seen.push(told(&message)),
                         Step::Continue => {}
-                        Step::More => break,
+                        _ => break,
                     }
                 }
             }
