@@ -137,6 +137,23 @@ impl Coverage {
         }
     }
 
+    /// Whether a point lies in the area or on its edge.
+    pub fn contains_point(&self, point: [f64; 2], srs: &Srs) -> bool {
+        let mut points = [point];
+        srs.transform_points(&self.srs, &mut points);
+        let [x, y] = points[0];
+        if !x.is_finite() || !y.is_finite() {
+            return false;
+        }
+        let near = self.extent.width().max(self.extent.height()) * 1e-12;
+        let around = Extent::new(x, y, x, y).grow(near);
+        match &self.shape {
+            Shape::Rectangle => self.extent.intersects(&around),
+            Shape::Area(area) => area.intersects(&around),
+            Shape::Empty => false,
+        }
+    }
+
     /// The coverage in another system. A rectangle stays one (the envelope of
     /// its image); polygons are carried corner by corner. What has no image there is left out; a coverage
     /// without any meets nothing.

@@ -11,7 +11,9 @@ pub mod create;
 #[cfg(test)]
 mod fakes;
 pub mod flight;
+pub mod feature_info;
 pub mod fresh;
+pub mod legend;
 pub mod memory;
 pub mod picture;
 pub mod source_layer;
@@ -28,11 +30,15 @@ use crate::geo::{Coverage, Extent, Srs};
 use crate::render::Format;
 
 pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
-pub use crate::source::SourceError;
+pub use crate::cache::atomic::WriteOptions;
+pub use crate::source::xslt::{Stylesheet, XsltError};
+pub use crate::source::{InfoRequest, Position, SourceError};
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
 pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};
 pub use conditional::{ResolutionLayer, SrsLayer};
+pub use feature_info::{InfoDocument, InfoKind, InfoLayer, SourceInfoLayer};
 pub use fresh::FreshRule;
+pub use legend::{Legend, LegendOptions};
 pub use memory::TileMemory;
 pub use picture::{Drawn, Picture};
 pub use source_layer::{DebugLayer, EmptyLayer, TileLayer, WmsLayer, WmsLayerOptions};

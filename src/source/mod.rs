@@ -3,6 +3,7 @@
 //! Uses `wire` (URLs) and `geo`. Brings bytes; pixels are made elsewhere.
 
 mod address;
+pub mod arcgis;
 mod auth;
 mod body;
 pub mod client;
@@ -16,12 +17,17 @@ pub mod tile;
 #[cfg(test)]
 pub(crate) mod upstream;
 pub mod wms;
+pub mod wms_info;
+pub mod wms_legend;
+pub mod xslt;
 
 pub use address::redact;
 pub use client::{Client, ClientOptions, Method};
 pub use error::{OnError, OnErrorRule, SourceError};
 pub use tile::TileSource;
 pub use wms::{WmsSource, WmsVersion};
+pub use wms_info::{InfoAnswer, InfoRequest, Position, WmsInfoSource};
+pub use wms_legend::LegendSource;
 
 use crate::geo::{Extent, Srs};
 
@@ -36,6 +42,33 @@ pub struct MapRequest {
     /// Parameters of the client's request that this source forwards, and
     /// dimension values: name, value.
     pub parameters: Vec<(String, String)>,
+}
+
+/// A source that is asked what lies at a point.
+pub enum InfoSource {
+    Wms(WmsInfoSource),
+    ArcGis(arcgis::ArcGisInfoSource),
+}
+
+impl InfoSource {
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        match self {
+            InfoSource::Wms(wms) => &wms.name,
+            InfoSource::ArcGis(arcgis) => &arcgis.name,
+        }
+    }
+
+    /// What lies there, as the source says it.
+    ///
+    /// # Errors
+    /// As [`Client::fetch`].
+    pub fn fetch(&self, request: &InfoRequest) -> Result<InfoAnswer, SourceError> {
+        match self {
+            InfoSource::Wms(wms) => wms.fetch(request),
+            InfoSource::ArcGis(arcgis) => arcgis.fetch(request),
+        }
+    }
 }
 
 /// What a source answered.

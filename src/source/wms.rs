@@ -7,6 +7,7 @@ use super::address::redact;
 use super::client::Method;
 use super::tile::excerpt;
 use super::{Answer, Client, MapRequest, OnError, SourceError};
+use crate::geo::{Extent, Srs};
 use crate::story;
 use crate::wire::url::escape;
 
@@ -51,6 +52,44 @@ impl WmsVersion {
             WmsVersion::V110 => "1.1.0",
             WmsVersion::V111 => "1.1.1",
             WmsVersion::V130 => "1.3.0",
+        }
+    }
+
+    /// An extent as the version writes it: axes as the authority has them from 1.3.0 on.
+    pub(super) fn bbox(self, e: &Extent, srs: &Srs) -> String {
+        let corners = if self == WmsVersion::V130 && srs.is_axis_order_ne() {
+            [e.min_y, e.min_x, e.max_y, e.max_x]
+        } else {
+            e.to_array()
+        };
+        corners.map(number).join(",")
+    }
+
+    /// A format as the version writes it: `PNG` in 1.0.0, else `image/png`.
+    pub(super) fn format_text(self, format: &str) -> String {
+        match (self, format.split_once('/')) {
+            (WmsVersion::V100, Some((_, short))) => short.to_ascii_uppercase(),
+            (WmsVersion::V100, None) => format.to_ascii_uppercase(),
+            (_, Some(_)) => format.to_owned(),
+            (_, None) => format!("image/{format}"),
+        }
+    }
+
+    /// What every request of an operation says of itself; `name` from 1.1.0 on,
+    /// `old_name` in 1.0.0.
+    pub(super) fn write_operation(self, query: &mut Parameters, name: &str, old_name: &str) {
+        match self {
+            WmsVersion::V100 => {
+                query.set("request", old_name);
+                query.set("wmtver", "1.0.0");
+                query.remove("version");
+                query.remove("service");
+            }
+            version => {
+                query.set("request", name);
+                query.set("version", version.text());
+                query.set("service", "WMS");
+            }
         }
     }
 }
@@ -124,19 +163,7 @@ impl WmsSource {
         for (name, value) in &request.parameters {
             query.set(name, value);
         }
-        match self.version {
-            WmsVersion::V100 => {
-                query.set("request", "map");
-                query.set("wmtver", "1.0.0");
-                query.remove("version");
-                query.remove("service");
-            }
-            version => {
-                query.set("request", "GetMap");
-                query.set("version", version.text());
-                query.set("service", "WMS");
-            }
-        }
+        self.version.write_operation(&mut query, "GetMap", "map");
         if !query.has("styles") {
             query.set("styles", "");
         }
@@ -148,23 +175,11 @@ impl WmsSource {
     }
 
     fn bbox(&self, request: &MapRequest) -> String {
-        let e = request.extent;
-        let corners = if self.version == WmsVersion::V130 && request.srs.is_axis_order_ne() {
-            [e.min_y, e.min_x, e.max_y, e.max_x]
-        } else {
-            e.to_array()
-        };
-        corners.map(number).join(",")
+        self.version.bbox(&request.extent, &request.srs)
     }
 
     fn format_text(&self, request: &MapRequest) -> String {
-        let format = self.format.as_deref().unwrap_or(&request.format);
-        match (self.version, format.split_once('/')) {
-            (WmsVersion::V100, Some((_, short))) => short.to_ascii_uppercase(),
-            (WmsVersion::V100, None) => format.to_ascii_uppercase(),
-            (_, Some(_)) => format.to_owned(),
-            (_, None) => format!("image/{format}"),
-        }
+        self.version.format_text(self.format.as_deref().unwrap_or(&request.format))
     }
 
     /// One request in place of two adjacent ones, if URL and parameters allow
@@ -234,7 +249,7 @@ impl WmsSource {
 }
 
 /// The URL may have parameters of its own, or end where they begin.
-fn with_query(url: &str, query: &str) -> String {
+pub(super) fn with_query(url: &str, query: &str) -> String {
     let joint = match url {
         url if url.ends_with(['?', '&']) => "",
         url if url.contains('?') => "&",
@@ -246,25 +261,25 @@ fn with_query(url: &str, query: &str) -> String {
 /// Parameters whose names are compared without case; the first spelling and
 /// place stay.
 #[derive(Default)]
-struct Parameters(Vec<(String, String)>);
+pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    fn set(&mut self, name: &str, value: &str) {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
         match self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             Some(known) => value.clone_into(&mut known.1),
             None => self.0.push((name.to_owned(), value.to_owned())),
         }
     }
 
-    fn remove(&mut self, name: &str) {
+    pub(super) fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let pairs = self.0.iter().map(|(name, value)| {
             // Commas stay readable, as MapProxy leaves them.
             format!("{}={}", escape(name), escape(value).replace("%2C", ","))
@@ -275,7 +290,7 @@ impl Parameters {
 
 /// A number as Python prints it: the shortest text that reads back as the same
 /// number, with `.0` for whole ones and an exponent below 1e-4 and from 1e16.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     if !value.is_finite() || magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
         return format!("{value:?}");
