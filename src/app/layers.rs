@@ -15,8 +15,9 @@ use crate::conf::conf::{
 use crate::conf::daemon;
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
-    CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, MapLayer, ResRange, ResolutionLayer,
-    SrsLayer, SupportedSrs, TileCache, TileCacheOptions, TileLayer, WmsLayer, WmsLayerOptions,
+    CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, InfoLayer, Legend, MapLayer, ResRange,
+    ResolutionLayer, SrsLayer, Stylesheet, SupportedSrs, TileCache, TileCacheOptions, TileLayer, WmsLayer,
+    WmsLayerOptions,
 };
 use crate::render::{DecodeLimits, Format};
 use crate::source::template::UrlTemplate;
@@ -38,14 +39,21 @@ pub(crate) struct BuiltCache {
 
 /// Builds what layers refer to, each thing once.
 pub(crate) struct Builder<'a> {
-    conf: &'a Conf,
+    pub(super) conf: &'a Conf,
     shared: &'a Shared<'a>,
-    decode_limits: DecodeLimits,
+    pub(super) decode_limits: DecodeLimits,
     caches: HashMap<&'a str, Arc<[BuiltCache]>>,
     clients: Vec<(ClientKey, Arc<Client>)>,
+    /// By source and layers.
+    pub(super) infos: HashMap<SourceKey, Option<Arc<dyn InfoLayer>>>,
+    pub(super) legends: HashMap<SourceKey, Option<Arc<Legend>>>,
+    pub(super) stylesheets: HashMap<std::path::PathBuf, Option<Arc<Stylesheet>>>,
     /// Sentences about what cannot be built.
     pub(crate) errors: Vec<String>,
 }
+
+/// A source and the layers that stand in place of its own.
+pub(super) type SourceKey = (String, Option<Vec<String>>);
 
 #[derive(PartialEq)]
 struct ClientKey {
@@ -63,6 +71,9 @@ impl<'a> Builder<'a> {
             decode_limits: DecodeLimits { pixels_bytes_max: bytes, ..DecodeLimits::default() },
             caches: HashMap::new(),
             clients: Vec::new(),
+            infos: HashMap::new(),
+            legends: HashMap::new(),
+            stylesheets: HashMap::new(),
             errors: Vec::new(),
         }
     }
@@ -350,9 +361,17 @@ impl<'a> Builder<'a> {
     }
 
     /// Sources that are asked in the same way share a client and its connections.
-    fn client(&mut self, conf: &SourceConf, basic_auth: Option<(String, String)>) -> Arc<Client> {
-        let key =
-            ClientKey { http: conf.http.clone(), concurrent_requests: conf.concurrent_requests, basic_auth };
+    pub(super) fn client(&mut self, conf: &SourceConf, basic_auth: Option<(String, String)>) -> Arc<Client> {
+        self.client_for(conf.http.clone(), conf.concurrent_requests, basic_auth)
+    }
+
+    pub(super) fn client_for(
+        &mut self,
+        http: HttpConf,
+        concurrent_requests: u32,
+        basic_auth: Option<(String, String)>,
+    ) -> Arc<Client> {
+        let key = ClientKey { http, concurrent_requests, basic_auth };
         if let Some((_, client)) = self.clients.iter().find(|(known, _)| *known == key) {
             return Arc::clone(client);
         }
@@ -401,12 +420,12 @@ pub(crate) fn res_range(bounds: &ResBounds) -> Option<ResRange> {
 }
 
 /// `png` → `image/png`; a MIME type stays as it is.
-fn mime_of(format: &str) -> String {
+pub(super) fn mime_of(format: &str) -> String {
     if format.contains('/') { format.to_owned() } else { format!("image/{format}") }
 }
 
 /// `https://user:password@host/…` without the user, and the user apart.
-fn split_credentials(url: &str) -> (String, Option<(String, String)>) {
+pub(super) fn split_credentials(url: &str) -> (String, Option<(String, String)>) {
     let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), None) };
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let Some(at) = rest[..authority_end].rfind('@') else { return (url.to_owned(), None) };

@@ -4,6 +4,7 @@
 //! stores are opened at first use, after the fork.
 
 mod documents;
+mod infos;
 mod layers;
 mod services;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::layers::{Builder, res_range};
 use super::{Shared, documents};
-use crate::conf::conf::{self, Conf, LayerConf};
+use crate::conf::conf::{self, Conf, LayerConf, SourceRef};
+use crate::plan::InfoKind;
 use crate::plan::compose::OnSourceErrors;
 use crate::service::SiteParts;
 use crate::service::demo::DemoParts;
@@ -76,6 +77,7 @@ fn wms_parts<'a>(
         image_formats: wms.image_formats.iter().map(|f| (f.mime.clone(), f.image.clone())).collect(),
         versions: wms.versions.iter().map(|v| version(*v)).collect(),
         attribution: wms.attribution.clone(),
+        info_stylesheets: info_stylesheets(wms, builder),
         info_types: wms.featureinfo_types.clone().unwrap_or_default(),
         on_source_errors: match wms.on_source_errors {
             conf::OnSourceErrors::Notify => OnSourceErrors::Notify,
@@ -87,6 +89,20 @@ fn wms_parts<'a>(
         tile_layers: tile_layers.to_vec(),
         expires_s: conf.globals.tile_age_max_s,
     })
+}
+
+fn info_stylesheets(
+    wms: &conf::WmsService,
+    builder: &mut Builder<'_>,
+) -> Vec<(InfoKind, Arc<crate::plan::Stylesheet>)> {
+    let kind = |name: &str| match name {
+        "html" => InfoKind::Html,
+        "xml" => InfoKind::Xml,
+        "json" => InfoKind::Json,
+        _ => InfoKind::Text,
+    };
+    let sheets = wms.featureinfo_xslt.iter();
+    sheets.filter_map(|(name, sheet)| Some((kind(name), builder.stylesheet(sheet)?))).collect()
 }
 
 fn version(version: SourceVersion) -> WmsVersion {
@@ -116,8 +132,12 @@ fn wms_layer(layer: &LayerConf, wms: &conf::WmsService, builder: &mut Builder<'_
         children,
         res_range: res_range(&layer.res),
         dimensions: documents::dimensions(&layer.dimensions),
-        legend_size: None,
-        queryable: false,
+        infos: if layer.has_map { builder.infos(&layer.sources) } else { Vec::new() },
+        legends: match layer.legendurl.as_deref().filter(|url| !url.is_empty()) {
+            Some(url) => vec![builder.layer_legend(url)],
+            None if layer.has_map => builder.legends(&layer.sources),
+            None => Vec::new(),
+        },
     })
 }
 
@@ -150,6 +170,18 @@ fn wmts_parts(
     }
 }
 
+/// Who is asked about a tile: the sources of its cache, then those of the layer
+/// that have no map of their own.
+fn tile_infos(
+    cache: &str,
+    layer: &LayerConf,
+    builder: &mut Builder<'_>,
+) -> Vec<Arc<dyn crate::plan::InfoLayer>> {
+    let own = layer.sources.iter().filter(|source| matches!(source, SourceRef::Source { .. })).cloned();
+    let sources: Vec<SourceRef> = std::iter::once(SourceRef::Cache(cache.to_owned())).chain(own).collect();
+    builder.infos(&sources)
+}
+
 /// Layers as tiles: those with caches, on each grid of the cache.
 fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> {
     let mut found = Vec::new();
@@ -157,6 +189,7 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
         let Some(name) = &layer.name else { continue };
         for cache_name in &layer.tile_caches {
             let Some(cache) = conf.caches.get(cache_name) else { continue };
+            let infos = tile_infos(cache_name, layer, builder);
             for built in builder.cache(cache).iter() {
                 let grid = built.cache.grid();
                 let extent = built.extent.clone().unwrap_or_else(|| (grid.extent, grid.srs.clone()));
@@ -167,8 +200,7 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
                     tiles: Arc::clone(&built.cache) as Arc<dyn crate::service::tile::TileProvider>,
                     extent,
                     dimensions: documents::dimensions(&layer.dimensions),
-                    // Feature info is not served yet: no document may promise it.
-                    queryable: false,
+                    infos: infos.clone(),
                     wmts_kvp_legend_url: layer.wmts_kvp_legendurl.clone(),
                     wmts_rest_legend_url: layer.wmts_rest_legendurl.clone(),
                 });

@@ -347,6 +347,13 @@ pub struct WmsConf {
     pub info: WmsInfoConf,
 }
 
+/// An XSLT stylesheet: its file and what stood in it when it was checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StylesheetConf {
+    pub path: PathBuf,
+    pub bytes: Arc<[u8]>,
+}
+
 /// `wms_opts` about feature info and legends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WmsInfoConf {
@@ -354,7 +361,7 @@ pub struct WmsInfoConf {
     pub legendgraphic: bool,
     pub legendurl: Option<String>,
     pub featureinfo_format: Option<String>,
-    pub featureinfo_xslt: Option<PathBuf>,
+    pub featureinfo_xslt: Option<StylesheetConf>,
     pub featureinfo_out_format: Option<String>,
     pub query_layers: Option<String>,
 }
@@ -392,12 +399,28 @@ pub struct ArcGisConf {
     pub url: String,
     pub format: Option<String>,
     pub layers: Option<String>,
+    pub transparent: Option<bool>,
     pub dpi: Option<u32>,
     pub time: Option<String>,
     pub map: bool,
     pub featureinfo: bool,
     pub featureinfo_tolerance: f64,
     pub featureinfo_return_geometries: bool,
+}
+
+impl ArcGisConf {
+    /// What every request carries along.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        let mut parameters = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            parameters.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        add("layers", self.layers.clone());
+        add("transparent", self.transparent.map(|on| if on { "True" } else { "False" }.to_owned()));
+        add("dpi", self.dpi.map(|dpi| dpi.to_string()));
+        add("time", self.time.clone());
+        parameters
+    }
 }
 
 /// One node of the layer tree.
@@ -530,7 +553,7 @@ pub struct WmsService {
     /// `text`, `html`, `xml`, `json`; `None`: all.
     pub featureinfo_types: Option<Vec<String>>,
     /// Kind → stylesheet.
-    pub featureinfo_xslt: Vec<(String, PathBuf)>,
+    pub featureinfo_xslt: Vec<(String, StylesheetConf)>,
 }
 
 /// A system whose bounding box capabilities show, with its limit if one is written.

@@ -23,7 +23,9 @@ impl InfoKind {
     /// From a MIME type, its parameters aside; everything unknown is text.
     pub fn of_mime(mime: &str) -> InfoKind {
         match mime.split(';').next().unwrap_or_default().trim() {
-            "text/xml" | "application/xml" | "application/gml+xml" | "application/vnd.ogc.gml" => InfoKind::Xml,
+            "text/xml" | "application/xml" | "application/gml+xml" | "application/vnd.ogc.gml" => {
+                InfoKind::Xml
+            }
             "text/html" => InfoKind::Html,
             "application/json" => InfoKind::Json,
             _ => InfoKind::Text,
@@ -260,12 +262,25 @@ mod tests {
         let (xml, html, json, text) = ("text/xml", "text/html", "application/json", "text/plain");
         for (documents, merged, kind) in [
             (vec![(text, "a"), (text, ""), (text, "b")], "a\nb", InfoKind::Text),
-            (vec![(xml, "<a><b/></a>"), (xml, "broken"), (xml, "<a><c/>t</a>")], "<a><b/><c/>t</a>", InfoKind::Xml),
-            (vec![(html, "<p>1</p>"), (html, "<body><p>2")], "<html><body><p>1</p><p>2</p></body></html>", InfoKind::Html),
+            (
+                vec![(xml, "<a><b/></a>"), (xml, "broken"), (xml, "<a><c/>t</a>")],
+                "<a><b/><c/>t</a>",
+                InfoKind::Xml,
+            ),
+            (
+                vec![(html, "<p>1</p>"), (html, "<body><p>2")],
+                "<html><body><p>1</p><p>2</p></body></html>",
+                InfoKind::Html,
+            ),
             (vec![(xml, "<a/>"), (text, "b")], "<a/>\nb", InfoKind::Text),
             (vec![(json, "{\"a\": [1],\n \"b\": 1.50}")], "{\"a\": [1],\n \"b\": 1.50}", InfoKind::Json),
             (
-                vec![(json, r#"{"a":[1],"o":{"x":1}}"#), (json, "{}"), (json, "no"), (json, r#"{"a":[2],"o":{"y":2},"z":null}"#)],
+                vec![
+                    (json, r#"{"a":[1],"o":{"x":1}}"#),
+                    (json, "{}"),
+                    (json, "no"),
+                    (json, r#"{"a":[2],"o":{"y":2},"z":null}"#),
+                ],
                 r#"{"a":[1,2],"o":{"x":1,"y":2},"z":null}"#,
                 InfoKind::Json,
             ),

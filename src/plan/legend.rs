@@ -71,7 +71,8 @@ impl Legend {
         let mut pictures = Vec::with_capacity(self.options.parts.len());
         for part in &self.options.parts {
             let fetched = turn.wait(|| part.fetch_image(mime, scale)).map_err(|error| error.to_string());
-            match fetched.and_then(|bytes| render::decode(&bytes, limits).map_err(|error| error.to_string())) {
+            match fetched.and_then(|bytes| render::decode(&bytes, limits).map_err(|error| error.to_string()))
+            {
                 Ok(raster) => pictures.push(raster),
                 Err(error) => log::warn!("a legend is left out: {error}"),
             }
@@ -107,6 +108,17 @@ impl Legend {
         self.options.directory.join(name)
     }
 
+    /// The size as it was last seen.
+    pub fn known_size(&self) -> Option<(u32, u32)> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner).map(|known| known.size)
+    }
+
+    /// Whether [`Legend::size`] need not look anywhere.
+    pub fn is_size_known(&self) -> bool {
+        let known = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_some_and(|known| known.until.is_none_or(|until| Instant::now() < until))
+    }
+
     /// Width and height for capabilities; asks the source if nobody did yet.
     pub fn size(&self, turn: &Turn) -> (u32, u32) {
         let known = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +144,8 @@ impl Legend {
         for part in &self.options.parts {
             let Some(fetched) = turn.wait(|| part.fetch_json(scale)) else { continue };
             let parsed = fetched.map_err(|error| error.to_string()).and_then(|bytes| {
-                serde_json::from_slice::<serde_json::Value>(&bytes).map_err(|error| format!("no JSON: {error}"))
+                serde_json::from_slice::<serde_json::Value>(&bytes)
+                    .map_err(|error| format!("no JSON: {error}"))
             });
             match parsed {
                 Ok(mut value) => match value.get_mut("Legend").map(serde_json::Value::take) {

@@ -10,8 +10,8 @@ pub mod conditional;
 pub mod create;
 #[cfg(test)]
 mod fakes;
-pub mod flight;
 pub mod feature_info;
+pub mod flight;
 pub mod fresh;
 pub mod legend;
 pub mod memory;
@@ -29,8 +29,8 @@ use crate::cache::CacheError;
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::Format;
 
-pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
 pub use crate::cache::atomic::WriteOptions;
+pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
 pub use crate::source::xslt::{Stylesheet, XsltError};
 pub use crate::source::{InfoRequest, Position, SourceError};
 pub use cache_layer::{CacheLayer, CacheLayerOptions};

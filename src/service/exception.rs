@@ -20,13 +20,22 @@ pub struct Failure {
     pub locator: Option<&'static str>,
     /// The request was right, the failure is ours or a source's.
     pub internal: bool,
+    /// In place of the protocol's usual HTTP status.
+    pub status: Option<u16>,
     /// Something that the protocol has no words for: told as plain text.
     pub unexpected: bool,
 }
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: None, locator: None, internal: false, unexpected: false }
+        Failure {
+            message: message.into(),
+            code: None,
+            locator: None,
+            internal: false,
+            status: None,
+            unexpected: false,
+        }
     }
 
     pub fn coded(code: &'static str, message: impl Into<String>) -> Failure {

@@ -1,6 +1,7 @@
 //! One map configuration's services behind one router.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Answer;
 use super::base_url::BaseUrl;
@@ -48,7 +49,7 @@ pub struct Site {
 /// The services themselves, as the demo pages describe them.
 #[derive(Default)]
 pub struct Services {
-    pub wms: Option<Wms>,
+    pub wms: Option<Arc<Wms>>,
     pub wmts: Option<Wmts>,
     pub tms: Option<Tms>,
     pub kml: Option<Kml>,
@@ -66,7 +67,7 @@ impl Site {
         let mut errors = Vec::new();
         let mut warnings = Vec::new();
         let wms = match parts.wms.map(|parts| Wms::new(parts, hide)).transpose() {
-            Ok(wms) => wms,
+            Ok(wms) => wms.map(Arc::new),
             Err(error) => {
                 errors.push(error.to_string());
                 None

@@ -124,7 +124,7 @@ fn tile_layer(name: &str, grid: Arc<TileGrid>, format: Format, dimensions: Vec<D
         extent: (grid.extent, grid.srs.clone()),
         tiles: Arc::new(FakeTiles { grid, format, has_files: false }),
         dimensions,
-        queryable: false,
+        infos: Vec::new(),
         wmts_kvp_legend_url: None,
         wmts_rest_legend_url: None,
     }
@@ -139,8 +139,8 @@ fn leaf(name: &str, map: Arc<FakeLayer>) -> WmsLayer {
         children: Vec::new(),
         res_range: None,
         dimensions: Vec::new(),
-        legend_size: None,
-        queryable: false,
+        infos: Vec::new(),
+        legends: Vec::new(),
     }
 }
 
@@ -199,6 +199,7 @@ fn site_parts(map: &Arc<FakeLayer>, change: impl FnOnce(&mut WmsParts)) -> SiteP
         versions: Vec::new(),
         attribution: None,
         info_types: Vec::new(),
+        info_stylesheets: Vec::new(),
         on_source_errors: OnSourceErrors::Raise,
         max_output_pixels: 4_000_000,
         strict: false,

@@ -9,7 +9,7 @@ use super::exception::{Failure, no_cache};
 use super::metadata::Dimension;
 use super::{Answer, FoundTile, StoredTileAnswer};
 use crate::geo::{Extent, Origin, Srs, TileCoord, TileGrid};
-use crate::plan::{Dimensions, PlanError, Tile, TileAddress, TileCache, TileFile, Turn};
+use crate::plan::{Dimensions, InfoLayer, PlanError, Tile, TileAddress, TileCache, TileFile, Turn};
 use crate::render::Format;
 use crate::story;
 use crate::wire::{Body, Headers, Request, Response, cond};
@@ -51,8 +51,8 @@ pub struct TileLayer {
     /// The cache's extent (its coverage or the grid).
     pub extent: (Extent, Srs),
     pub dimensions: Vec<Dimension>,
-    /// Whether a source answers feature info.
-    pub queryable: bool,
+    /// Sources of feature info, in the order in which they are asked.
+    pub infos: Vec<Arc<dyn InfoLayer>>,
     /// Templates with `{base_url}` and `{layer_name}`; `legendurl` fills in
     /// MapProxy's default of both.
     pub wmts_kvp_legend_url: Option<String>,

@@ -158,9 +158,21 @@ mod tests {
         for (url, export, identify) in [
             ("http://h/s/MapServer", "http://h/s/MapServer/export", "http://h/s/MapServer/identify"),
             ("http://h/s/MapServer/", "http://h/s/MapServer/export", "http://h/s/MapServer/identify"),
-            ("http://h/s/MapServer/exportImage", "http://h/s/MapServer/export", "http://h/s/MapServer/identify"),
-            ("http://h/s/ImageServer", "http://h/s/ImageServer/exportImage", "http://h/s/ImageServer/identify"),
-            ("http://h/s/ImageServer/export?a=b", "http://h/s/ImageServer/exportImage?a=b", "http://h/s/ImageServer/identify?a=b"),
+            (
+                "http://h/s/MapServer/exportImage",
+                "http://h/s/MapServer/export",
+                "http://h/s/MapServer/identify",
+            ),
+            (
+                "http://h/s/ImageServer",
+                "http://h/s/ImageServer/exportImage",
+                "http://h/s/ImageServer/identify",
+            ),
+            (
+                "http://h/s/ImageServer/export?a=b",
+                "http://h/s/ImageServer/exportImage?a=b",
+                "http://h/s/ImageServer/identify?a=b",
+            ),
             ("http://h/own", "http://h/own", "http://h/own/identify"),
         ] {
             assert_eq!(endpoint(url, Operation::Export), export);

@@ -64,6 +64,7 @@ impl InfoSource {
     /// # Errors
     /// As [`Client::fetch`].
     pub fn fetch(&self, request: &InfoRequest) -> Result<InfoAnswer, SourceError> {
+        let _asked = crate::story::ask(self.name());
         match self {
             InfoSource::Wms(wms) => wms.fetch(request),
             InfoSource::ArcGis(arcgis) => arcgis.fetch(request),

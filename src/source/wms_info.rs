@@ -33,6 +33,7 @@ pub struct Position {
 }
 
 impl Position {
+    /// A pixel by its column and row.
     pub fn whole(x: i64, y: i64) -> Position {
         Position { x: x as f64, y: y as f64, is_whole: true }
     }
@@ -72,11 +73,7 @@ impl InfoRequest {
             size: (self.size.0, height),
             srs: srs.clone(),
             // Python rounds halves to the even neighbour.
-            position: Position {
-                x: column.round_ties_even(),
-                y: row.round_ties_even(),
-                is_whole: true,
-            },
+            position: Position { x: column.round_ties_even(), y: row.round_ties_even(), is_whole: true },
             ..self.clone()
         })
     }
@@ -206,9 +203,15 @@ mod tests {
     #[test]
     fn each_version_has_its_words() {
         for (version, parts) in [
-            (WmsVersion::V100, vec!["request=feature_info", "wmtver=1.0.0", "format=PNG", "x=10", "srs=EPSG%3A3857"]),
+            (
+                WmsVersion::V100,
+                vec!["request=feature_info", "wmtver=1.0.0", "format=PNG", "x=10", "srs=EPSG%3A3857"],
+            ),
             (WmsVersion::V110, vec!["request=GetFeatureInfo", "version=1.1.0", "y=20", "styles="]),
-            (WmsVersion::V111, vec!["service=WMS", "bbox=1000.0,400.0,2000.0,1400.0", "query_layers=foo,bar"]),
+            (
+                WmsVersion::V111,
+                vec!["service=WMS", "bbox=1000.0,400.0,2000.0,1400.0", "query_layers=foo,bar"],
+            ),
             (WmsVersion::V130, vec!["i=10", "j=20", "crs=EPSG%3A3857", "info_format=text%2Fhtml"]),
         ] {
             let url = source(version).info_url(&request("EPSG:3857"));
@@ -229,7 +232,14 @@ mod tests {
         asked.feature_count = Some("7".into());
         asked.position = Position { x: 10.5, y: 20.25, is_whole: false };
         let url = source.info_url(&asked);
-        for part in ["info_format=text%2Fxml", "query_layers=only", "format=image%2Fjpeg", "feature_count=7", "x=10.5", "y=20.25"] {
+        for part in [
+            "info_format=text%2Fxml",
+            "query_layers=only",
+            "format=image%2Fjpeg",
+            "feature_count=7",
+            "x=10.5",
+            "y=20.25",
+        ] {
             assert!(url.contains(part), "{part} is not in {url}");
         }
     }

@@ -128,7 +128,14 @@ mod tests {
         };
         assert_eq!(legend.identifier(), "http://h/sfoo");
         let (url, _) = legend.request("image/png", Some("5.0"));
-        for part in ["layer=foo", "format=image%2Fpng", "scale=5.0", "sld_version=1.1.0", "version=1.1.1", "request=GetLegendGraphic"] {
+        for part in [
+            "layer=foo",
+            "format=image%2Fpng",
+            "scale=5.0",
+            "sld_version=1.1.0",
+            "version=1.1.1",
+            "request=GetLegendGraphic",
+        ] {
             assert!(url.contains(part), "{part} is not in {url}");
         }
         assert!(!legend.request("application/json", None).0.contains("scale"));

@@ -347,17 +347,23 @@ impl Document {
                         Markup::Xml => {
                             (functions.xmlNodeDumpOutput)(buffer, self.raw, child, 0, 0, c"UTF-8".as_ptr())
                         }
-                        Markup::Html => {
-                            (functions.htmlNodeDumpFormatOutput)(buffer, self.raw, child, c"UTF-8".as_ptr(), 0)
-                        }
+                        Markup::Html => (functions.htmlNodeDumpFormatOutput)(
+                            buffer,
+                            self.raw,
+                            child,
+                            c"UTF-8".as_ptr(),
+                            0,
+                        ),
                     }
                 }
                 child = (*child).next;
             }
             let content = (functions.xmlOutputBufferGetContent)(buffer);
             if !content.is_null() {
-                let bytes =
-                    std::slice::from_raw_parts(content.cast::<u8>(), (functions.xmlOutputBufferGetSize)(buffer));
+                let bytes = std::slice::from_raw_parts(
+                    content.cast::<u8>(),
+                    (functions.xmlOutputBufferGetSize)(buffer),
+                );
                 text = String::from_utf8_lossy(bytes).into_owned();
             }
             (functions.xmlOutputBufferClose)(buffer);
@@ -434,7 +440,8 @@ impl Stylesheet {
         use std::os::unix::ffi::OsStrExt;
         let library = library()?;
         let refuse = |reason: String| XsltError::Stylesheet { path: path.display().to_string(), reason };
-        let url = CString::new(path.as_os_str().as_bytes()).map_err(|_| refuse("a zero byte in its name".into()))?;
+        let url = CString::new(path.as_os_str().as_bytes())
+            .map_err(|_| refuse("a zero byte in its name".into()))?;
         let options = SUBSTITUTE_ENTITIES | NO_CDATA | NO_ERROR | NO_WARNING | NO_NETWORK;
         let document = read(library, bytes, Some(&url), Markup::Xml, options);
         if document.is_null() {
@@ -538,7 +545,10 @@ mod tests {
         let text = first.to_text(Markup::Xml);
         assert_eq!(text, "<r>x<a/><n:b xmlns:n=\"u\"/>tail<!--c--><c/></r>");
         let mut first = html("<p>Bar</p>");
-        first.append(&html("<html><head><title>t</title></head><body>text<p>Foo</p></body></html>"), Markup::Html);
+        first.append(
+            &html("<html><head><title>t</title></head><body>text<p>Foo</p></body></html>"),
+            Markup::Html,
+        );
         assert_eq!(first.to_text(Markup::Html), "<html><body><p>Bar</p>text<p>Foo</p></body></html>");
     }
 
@@ -550,7 +560,8 @@ mod tests {
             );
             Stylesheet::parse(text.as_bytes(), Path::new("/no/where/s.xsl"))
         };
-        let good = sheet("<xsl:template match='/'><z><xsl:value-of select='/a/b'/></z></xsl:template>").unwrap();
+        let good =
+            sheet("<xsl:template match='/'><z><xsl:value-of select='/a/b'/></z></xsl:template>").unwrap();
         for _ in 0..3 {
             assert_eq!(good.apply(&xml("<a><b>1</b></a>")).unwrap().to_text(Markup::Xml), "<z>1</z>");
         }

@@ -89,7 +89,10 @@ impl Resolver<'_> {
             featureinfo_types: texts(node, "featureinfo_types"),
             featureinfo_xslt: super::section(node, "featureinfo_xslt")
                 .iter()
-                .filter_map(|entry| Some((entry.key.to_string(), self.path(entry.value.text()?))))
+                .filter_map(|entry| {
+                    let path = format!("{PATH}.featureinfo_xslt.{}", entry.key);
+                    Some((entry.key.to_string(), self.stylesheet(&entry.value, &path)?))
+                })
                 .collect(),
         }
     }

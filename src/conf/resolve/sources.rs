@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::color;
 use super::super::conf::{
     ArcGisConf, MapServerSource, MapnikConf, ResBounds, SourceConf, SourceImage, SourceKind, SourceRef,
-    TileConf, WmsConf, WmsInfoConf,
+    StylesheetConf, TileConf, WmsConf, WmsInfoConf,
 };
 use super::super::nearest::hint;
 use super::super::node::{Entry, KeyKind, Node, Value};
@@ -238,11 +238,26 @@ impl Resolver<'_> {
                 legendgraphic: flag(opts, "legendgraphic").unwrap_or(false),
                 legendurl: text(opts, "legendurl"),
                 featureinfo_format: text(opts, "featureinfo_format"),
-                featureinfo_xslt: text(opts, "featureinfo_xslt").map(|file| self.path(&file)),
+                featureinfo_xslt: opts
+                    .get("featureinfo_xslt")
+                    .and_then(|node| self.stylesheet(node, &format!("{path}.wms_opts.featureinfo_xslt"))),
                 featureinfo_out_format: text(opts, "featureinfo_out_format"),
                 query_layers: text(opts, "query_layers"),
             },
         })
+    }
+
+    /// A stylesheet file, read now so that every worker has the same.
+    pub(super) fn stylesheet(&mut self, node: &Node, path: &str) -> Option<StylesheetConf> {
+        let file = self.path(node.text()?);
+        match self.files.read(&file) {
+            Ok(bytes) => Some(StylesheetConf { path: file, bytes: bytes.into() }),
+            Err(error) => {
+                let text = format!("cannot read {}: {error}", file.display());
+                self.error(node, path, text);
+                None
+            }
+        }
     }
 
     /// Everything else in `req`, as query parameters.
@@ -355,6 +370,10 @@ impl Resolver<'_> {
             url: text(req, "url")?,
             format: text(req, "format"),
             layers: text(req, "layers"),
+            transparent: req
+                .get("transparent")
+                .and_then(Node::printed)
+                .map(|text| text.eq_ignore_ascii_case("true")),
             dpi: req.get("dpi").and_then(Node::int).and_then(|dpi| u32::try_from(dpi).ok()),
             time: text(req, "time"),
             map: flag(opts, "map").unwrap_or(true),

@@ -70,7 +70,7 @@ struct Grid {
 
 /// The page for `/demo/`.
 pub fn show(visit: &Visit<'_>) -> Answer {
-    let wms = visit.services.wms.as_ref();
+    let wms = visit.services.wms.as_deref();
     let mut layers: Vec<Layer> = wms.map(wms_layers).unwrap_or_default();
     visit.add_tile_layers(&mut layers);
     for layer in &mut layers {

@@ -4,6 +4,7 @@
 use super::Wms;
 use super::layer::{LayerExtent, LayerNode};
 use crate::geo::{Extent, Srs};
+use crate::plan::InfoKind;
 use crate::service::metadata::Contact;
 use crate::service::xml::{XmlWriter, number};
 
@@ -85,7 +86,7 @@ impl Wms {
 
     /// Where the layer's legend is to be had, behind the service's address.
     pub(super) fn legend_query(layer: &LayerNode) -> Option<(String, (u32, u32))> {
-        let size = layer.legend_size.filter(|_| layer.maps.is_some())?;
+        let size = layer.legend_size().filter(|_| layer.maps.is_some())?;
         let name = layer.name.as_deref().unwrap_or_default();
         let name = percent_encoding::utf8_percent_encode(name, QUERY_SAFE);
         let query = format!(
@@ -103,6 +104,15 @@ impl Wms {
             "json" => "application/json",
             _ => "text/plain",
         };
+        if self.info_types.is_empty() && !self.info_stylesheets.is_empty() {
+            let kind = |kind: InfoKind| match kind {
+                InfoKind::Text => "text/plain",
+                InfoKind::Html => "text/html",
+                InfoKind::Xml => xml,
+                InfoKind::Json => "application/json",
+            };
+            return self.info_stylesheets.iter().map(|(known, _)| kind(*known)).collect();
+        }
         if self.info_types.is_empty() {
             return DEFAULT.into_iter().map(mime).collect();
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::geo::{Extent, Srs};
-use crate::plan::{MapLayer, MapQuery, ResRange};
+use crate::plan::{InfoLayer, Legend, MapLayer, MapQuery, ResRange};
 use crate::service::metadata::{Dimension, LayerMetadata};
 
 /// One layer or group as configured.
@@ -23,10 +23,10 @@ pub struct WmsLayer {
     /// absent the ranges of its sources are merged here.
     pub res_range: Option<ResRange>,
     pub dimensions: Vec<Dimension>,
-    /// The size of the legend in pixels, if the layer has one.
-    pub legend_size: Option<(u32, u32)>,
-    /// Whether a source answers feature info.
-    pub queryable: bool,
+    /// Sources of feature info, in the order in which they are asked.
+    pub infos: Vec<Arc<dyn InfoLayer>>,
+    /// Legends of its sources, the uppermost last.
+    pub legends: Vec<Arc<Legend>>,
 }
 
 /// Where a layer lies; without a better one it is the whole world, which
@@ -86,8 +86,10 @@ pub struct LayerNode {
     pub res_range: Option<ResRange>,
     pub dimensions: Vec<Dimension>,
     /// Of the layer itself, not of its children.
-    pub legend_size: Option<(u32, u32)>,
-    /// Of the layer or one of its children.
+    pub infos: Vec<Arc<dyn InfoLayer>>,
+    /// Of the layer itself, not of its children.
+    pub legends: Vec<Arc<Legend>>,
+    /// Whether the layer or one of its children can be asked about a point.
     pub queryable: bool,
 }
 
@@ -122,8 +124,8 @@ impl LayerTree {
             extents.push(extent);
             ranges.push(range);
         }
-        let queryable = layer.queryable || children.iter().any(|&at| self.nodes[at].queryable);
-        self.has_legend |= layer.legend_size.is_some();
+        let queryable = !layer.infos.is_empty() || children.iter().any(|&at| self.nodes[at].queryable);
+        self.has_legend |= !layer.legends.is_empty();
         self.nodes.push(LayerNode {
             name: layer.name.filter(|name| !name.is_empty()),
             title: layer.title,
@@ -133,7 +135,8 @@ impl LayerTree {
             extent: LayerExtent::merge_all(extents, geographic),
             res_range: merge_ranges(ranges.into_iter()),
             dimensions: layer.dimensions,
-            legend_size: layer.legend_size,
+            infos: layer.infos,
+            legends: layer.legends,
             queryable,
         });
         self.nodes.len() - 1
@@ -185,7 +188,29 @@ impl LayerTree {
     }
 }
 
+impl LayerTree {
+    /// The legends below the layer at `at`, as it is drawn: its own, or for a
+    /// plain group those of its children.
+    pub fn legends(&self, at: usize) -> Vec<Arc<Legend>> {
+        let mut drawing = Vec::new();
+        self.drawing(at, &mut drawing);
+        drawing.iter().flat_map(|&at| &self.nodes[at].legends).cloned().collect()
+    }
+
+    /// Every legend there is.
+    pub fn all_legends(&self) -> impl Iterator<Item = &Arc<Legend>> {
+        self.nodes.iter().flat_map(|node| &node.legends)
+    }
+}
+
 impl LayerNode {
+    /// Width and height of the layer's own legend as far as it was asked for;
+    /// `None` without one.
+    pub fn legend_size(&self) -> Option<(u32, u32)> {
+        let sizes = self.legends.iter().map(|legend| legend.known_size().unwrap_or((1, 1)));
+        sizes.reduce(|(width, height), (w, h)| (width.max(w), height.saturating_add(h)))
+    }
+
     /// Whether the layer shows anything at the query's scale.
     pub fn renders(&self, query: &MapQuery) -> bool {
         self.res_range.is_none_or(|range| range.contains(&query.extent, query.size, &query.srs))

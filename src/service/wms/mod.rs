@@ -1,15 +1,18 @@
-//! The Web Map Service: GetCapabilities and GetMap of 1.0.0, 1.1.0, 1.1.1 and
-//! 1.3.0.
+//! The Web Map Service 1.0.0, 1.1.0, 1.1.1 and 1.3.0: GetCapabilities, GetMap,
+//! GetFeatureInfo, GetLegendGraphic.
 
 pub mod capabilities;
 mod capabilities_100;
 mod capabilities_111;
 mod capabilities_130;
+mod get_feature_info;
+mod get_legend;
 mod get_map;
 pub mod layer;
 pub mod request;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use layer::LayerTree;
 pub use layer::WmsLayer;
@@ -22,9 +25,9 @@ use super::metadata::{Inspire, ServiceMetadata};
 use super::parameters::Parameters;
 use super::tile::{ServedLayer, TileLayer};
 use crate::geo::{Extent, Srs, SrsError};
-use crate::plan::OnSourceErrors;
+use crate::plan::{InfoKind, OnSourceErrors, Stylesheet};
 use crate::render::ImageOptions;
-use crate::wire::Request;
+use crate::wire::{Request, Response};
 
 /// A version of the WMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +59,8 @@ pub struct WmsParts {
     pub attribution: Option<String>,
     /// `featureinfo_types` (`text`, `html`, `xml`, `json`); empty: the default.
     pub info_types: Vec<String>,
+    /// `featureinfo_xslt`: for documents of this kind.
+    pub info_stylesheets: Vec<(InfoKind, Arc<Stylesheet>)>,
     pub on_source_errors: OnSourceErrors,
     /// Pixels of a map; 0 means no limit of the operator's.
     pub max_output_pixels: u64,
@@ -81,7 +86,9 @@ pub struct Wms {
     pub(super) versions: Vec<WmsVersion>,
     attribution: Option<String>,
     info_types: Vec<String>,
+    info_stylesheets: Vec<(InfoKind, Arc<Stylesheet>)>,
     on_source_errors: OnSourceErrors,
+    strict: bool,
     max_output_pixels: u64,
     concurrent_layers: usize,
     pub(super) tile_layers: Vec<ServedLayer>,
@@ -118,6 +125,8 @@ impl Wms {
             versions,
             attribution: parts.attribution,
             info_types: parts.info_types,
+            info_stylesheets: parts.info_stylesheets,
+            strict: parts.strict,
             on_source_errors: parts.on_source_errors,
             max_output_pixels: parts.max_output_pixels,
             concurrent_layers: parts.concurrent_layers.max(1),
@@ -166,7 +175,7 @@ impl Wms {
     }
 
     /// Answers a request to the service.
-    pub fn answer(&self, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
+    pub fn answer(self: &Arc<Self>, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
         let version = match version_of(parameters, &self.versions) {
             Ok(version) => version,
             Err(failure) => {
@@ -180,14 +189,8 @@ impl Wms {
         match operation {
             Some(Operation::Map) => self.get_map(version, parameters, request),
             Some(Operation::Capabilities) => self.get_capabilities(version, parameters, url),
-            Some(Operation::FeatureInfo) => {
-                let failure = self.refuse_feature_info(parameters);
-                self.telling(version, parameters).answer(failure)
-            }
-            Some(Operation::LegendGraphic) => {
-                let failure = self.refuse_legend(parameters);
-                self.telling(version, parameters).answer(failure)
-            }
+            Some(Operation::FeatureInfo) => self.get_feature_info(version, parameters),
+            Some(Operation::LegendGraphic) => self.get_legend(version, parameters),
             None => {
                 let failure = Failure::new(format!("unknown WMS request type '{}'", name.to_lowercase()));
                 self.telling(version, parameters).answer(failure)
@@ -195,38 +198,36 @@ impl Wms {
         }
     }
 
-    fn get_capabilities(&self, version: WmsVersion, parameters: &Parameters, url: &BaseUrl<'_>) -> Answer {
+    /// Legends are shown with their sizes: where one is not known yet, a thread
+    /// looks at it first.
+    fn get_capabilities(
+        self: &Arc<Self>,
+        version: WmsVersion,
+        parameters: &Parameters,
+        url: &BaseUrl<'_>,
+    ) -> Answer {
         let url = url.request_url();
-        let response = match version {
-            WmsVersion::V130 => document(200, "text/xml", self.capabilities_130(&url)),
-            WmsVersion::V100 => document(200, "text/xml", self.capabilities_100(&url)),
+        let with_tiles = parameters.is_true("tiled");
+        if self.layers.all_legends().all(|legend| legend.is_size_known()) {
+            return Answer::Ready(self.capabilities(version, &url, with_tiles));
+        }
+        let wms = Arc::clone(self);
+        Answer::Work(Box::new(move |turn| {
+            for legend in wms.layers.all_legends() {
+                legend.size(turn);
+            }
+            wms.capabilities(version, &url, with_tiles)
+        }))
+    }
+
+    fn capabilities(&self, version: WmsVersion, url: &str, with_tiles: bool) -> Response {
+        match version {
+            WmsVersion::V130 => document(200, "text/xml", self.capabilities_130(url)),
+            WmsVersion::V100 => document(200, "text/xml", self.capabilities_100(url)),
             WmsVersion::V110 | WmsVersion::V111 => {
-                let with_tiles = parameters.is_true("tiled");
-                let body = self.capabilities_111(version, &url, with_tiles);
+                let body = self.capabilities_111(version, url, with_tiles);
                 document(200, "application/vnd.ogc.wms_xml", body)
             }
-        };
-        Answer::Ready(response)
-    }
-
-    /// No source of feature info is built in yet: the first named layer is refused.
-    fn refuse_feature_info(&self, parameters: &Parameters) -> Failure {
-        let names = parameters.joined("query_layers").unwrap_or_default();
-        for name in names.split(',') {
-            if self.layers.find(name).is_none() {
-                return Failure::coded("LayerNotDefined", format!("unknown layer: {name}"));
-            }
-        }
-        let name = names.split(',').next().unwrap_or_default();
-        Failure::coded("LayerNotQueryable", format!("layer {name} is not queryable"))
-    }
-
-    /// No source of legends is built in yet.
-    fn refuse_legend(&self, parameters: &Parameters) -> Failure {
-        let name = parameters.first("layer").unwrap_or_default();
-        match self.layers.find(name) {
-            Some(_) => Failure::new(format!("layer {name} has no legend graphic")),
-            None => Failure::coded("LayerNotDefined", format!("unknown layer: {name}")),
         }
     }
 }

@@ -122,30 +122,16 @@ impl MapRequest {
         parameters: &Parameters,
         telling: &mut Telling,
     ) -> Result<MapRequest, Failure> {
-        require(version, parameters, telling)?;
+        require(&map_parameters(version), parameters, telling)?;
         let extent = parse_extent(parameters)?;
         check_styles(parameters)?;
         let size = wms.check_size(parameters, telling)?;
-        let layers: Vec<String> = parameters
-            .values("layers")
-            .unwrap_or_default()
-            .iter()
-            .flat_map(|list| list.split(','))
-            .map(str::to_owned)
-            .collect();
-        if let Some(unknown) = layers.iter().find(|name| wms.layers.find(name).is_none()) {
-            return Err(Failure::coded("LayerNotDefined", format!("unknown layer: {unknown}")));
-        }
+        let layers = wms.known_layers("layers", parameters)?;
         let format = wms.find_format(version, parameters, telling)?;
         let (srs_code, srs) = wms.find_srs(version, parameters)?;
-        let swap = version == WmsVersion::V130 && srs.is_axis_order_ne();
         Ok(MapRequest {
             layers,
-            extent: if swap {
-                Extent::new(extent.min_y, extent.min_x, extent.max_y, extent.max_x)
-            } else {
-                extent
-            },
+            extent: with_axes(extent, version, &srs),
             size,
             srs,
             srs_code,
@@ -157,11 +143,16 @@ impl MapRequest {
     }
 }
 
-fn require(version: WmsVersion, parameters: &Parameters, telling: &mut Telling) -> Result<(), Failure> {
+/// What every map needs to be described, in MapProxy's order.
+pub(super) fn map_parameters(version: WmsVersion) -> [&'static str; 9] {
     let srs = if version == WmsVersion::V130 { "crs" } else { "srs" };
     let version = if version == WmsVersion::V100 { "wmtver" } else { "version" };
-    let names = [version, "request", "layers", "styles", srs, "bbox", "width", "height", "format"];
-    let missing: Vec<&str> = names.into_iter().filter(|name| !parameters.contains(name)).collect();
+    [version, "request", "layers", "styles", srs, "bbox", "width", "height", "format"]
+}
+
+/// Refuses a request that lacks some of `names`.
+pub(super) fn require(names: &[&str], parameters: &Parameters, telling: &mut Telling) -> Result<(), Failure> {
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !parameters.contains(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -172,7 +163,15 @@ fn require(version: WmsVersion, parameters: &Parameters, telling: &mut Telling) 
     Err(Failure::new(format!("missing parameters [{}]", quoted.join(", "))))
 }
 
-fn parse_extent(parameters: &Parameters) -> Result<Extent, Failure> {
+/// East before north, whatever the version says about the system's axes.
+pub(super) fn with_axes(extent: Extent, version: WmsVersion, srs: &Srs) -> Extent {
+    if version == WmsVersion::V130 && srs.is_axis_order_ne() {
+        return Extent::new(extent.min_y, extent.min_x, extent.max_y, extent.max_x);
+    }
+    extent
+}
+
+pub(super) fn parse_extent(parameters: &Parameters) -> Result<Extent, Failure> {
     let text = parameters.first("bbox").unwrap_or_default();
     let invalid = || Failure::new(format!("invalid bbox {text}"));
     let mut edges = [0.0; 4];
@@ -186,7 +185,7 @@ fn parse_extent(parameters: &Parameters) -> Result<Extent, Failure> {
     if parts.next().is_some() || !is_sane { Err(invalid()) } else { Ok(extent) }
 }
 
-fn check_styles(parameters: &Parameters) -> Result<(), Failure> {
+pub(super) fn check_styles(parameters: &Parameters) -> Result<(), Failure> {
     let styles = parameters.joined("styles").unwrap_or_default();
     if styles.split(',').all(|style| matches!(style, "" | "default" | "inspire_common:DEFAULT")) {
         return Ok(());
@@ -195,7 +194,7 @@ fn check_styles(parameters: &Parameters) -> Result<(), Failure> {
 }
 
 /// Width and height; decimals are cut off.
-fn parse_size(parameters: &Parameters) -> Option<(u32, u32)> {
+pub(super) fn parse_size(parameters: &Parameters) -> Option<(u32, u32)> {
     let side = |name| {
         let value: f64 = parameters.first(name)?.trim().parse().ok()?;
         let value = value.trunc();
@@ -223,6 +222,19 @@ fn parse_color(text: Option<&str>) -> Color {
 }
 
 impl Wms {
+    /// The names that a parameter lists, each of them known.
+    ///
+    /// # Errors
+    /// The first name that is not.
+    pub(super) fn known_layers(&self, key: &str, parameters: &Parameters) -> Result<Vec<String>, Failure> {
+        let lists = parameters.values(key).unwrap_or_default().iter();
+        let names: Vec<String> = lists.flat_map(|list| list.split(',')).map(str::to_owned).collect();
+        match names.iter().find(|name| self.layers.find(name).is_none()) {
+            Some(unknown) => Err(Failure::coded("LayerNotDefined", format!("unknown layer: {unknown}"))),
+            None => Ok(names),
+        }
+    }
+
     fn check_size(&self, parameters: &Parameters, telling: &mut Telling) -> Result<(u32, u32), Failure> {
         let Some((width, height)) = parse_size(parameters) else {
             telling.use_xml();
@@ -241,7 +253,7 @@ impl Wms {
         width.max(height) <= SIDE_PX_MAX && pixels <= operator_max.min(PIXELS_MAX)
     }
 
-    fn find_format(
+    pub(super) fn find_format(
         &self,
         version: WmsVersion,
         parameters: &Parameters,
@@ -259,7 +271,11 @@ impl Wms {
         })
     }
 
-    fn find_srs(&self, version: WmsVersion, parameters: &Parameters) -> Result<(String, Srs), Failure> {
+    pub(super) fn find_srs(
+        &self,
+        version: WmsVersion,
+        parameters: &Parameters,
+    ) -> Result<(String, Srs), Failure> {
         let (name, code) =
             if version == WmsVersion::V130 { ("crs", "InvalidCRS") } else { ("srs", "InvalidSRS") };
         let asked = parameters.joined(name).unwrap_or_default();
@@ -353,7 +369,7 @@ impl Telling {
         match self.version {
             WmsVersion::V100 => {
                 xml.open("WMTException").attribute("version", "1.0.0").text(&failure.message);
-                return document_of_type(500, "text/xml", xml.finish());
+                return document_of_type(failure.status.unwrap_or(500), "text/xml", xml.finish());
             }
             WmsVersion::V110 | WmsVersion::V111 => {
                 let version = if self.version == WmsVersion::V110 { "1.1.0" } else { "1.1.1" };
@@ -380,7 +396,7 @@ impl Telling {
         }
         xml.text(&failure.message);
         let mime = if self.version == WmsVersion::V130 { "text/xml" } else { "application/vnd.ogc.se_xml" };
-        document(500, mime, xml.finish())
+        document(failure.status.unwrap_or(500), mime, xml.finish())
     }
 }
 

@@ -131,7 +131,7 @@ impl Wmts {
         }
         xml.close();
         xml.leaf("Format", &format!("image/{}", first.format));
-        if first.layer.queryable {
+        if !first.layer.infos.is_empty() {
             for (_, mime) in &self.info_formats {
                 xml.leaf("InfoFormat", mime);
             }
@@ -169,7 +169,7 @@ impl Wmts {
             .attribute("resourceType", "tile")
             .attribute("template", &format!("{address}{tile}"))
             .close();
-        if !layer.layer.queryable {
+        if layer.layer.infos.is_empty() {
             return;
         }
         for (suffix, mime) in &self.info_formats {

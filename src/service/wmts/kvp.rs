@@ -1,5 +1,6 @@
 //! WMTS by key-value pairs.
 
+use super::feature_info::InfoPixel;
 use super::{TileQuery, Wmts};
 use crate::service::Answer;
 use crate::service::base_url::BaseUrl;
@@ -39,11 +40,13 @@ impl Wmts {
     fn kvp_feature_info(&self, parameters: &Parameters) -> Result<Answer, Failure> {
         require(parameters, TILE_PARAMETERS.iter().chain(&INFO_PARAMETERS))?;
         let info_format = parameters.first("infoformat").unwrap_or_default();
-        if !self.info_formats.iter().any(|(_, mime)| mime == info_format) {
-            let message = format!("unknown infoformat: {info_format}");
-            return Err(Failure::coded("InvalidParameterValue", message));
-        }
-        self.feature_info(&TileQuery::of(parameters))
+        let pixel = InfoPixel {
+            column: parameters.first("i").unwrap_or_default(),
+            row: parameters.first("j").unwrap_or_default(),
+            format: info_format,
+            feature_count: parameters.first("feature_count"),
+        };
+        self.feature_info(&TileQuery::of(parameters), &pixel)
     }
 }
 

@@ -2,6 +2,7 @@
 //! for the same tiles.
 
 pub mod capabilities;
+mod feature_info;
 pub mod kvp;
 pub mod rest;
 
@@ -63,6 +64,7 @@ pub struct Wmts {
     pub(super) template: PathTemplate,
     info_template: PathTemplate,
     answers: Arc<TileAnswers>,
+    hide_error_details: bool,
     skipped: Vec<String>,
 }
 
@@ -98,6 +100,7 @@ impl Wmts {
             template: PathTemplate::parse(template, false)?,
             info_template: PathTemplate::parse(info_template, true)?,
             answers: TileAnswers::new(parts.expires_s, cors, hide_error_details, wmts_failure),
+            hide_error_details,
             skipped: Vec::new(),
         };
         for layer in parts.layers {
@@ -172,15 +175,6 @@ impl Wmts {
         let coord = layer.coord(tile, false, Some(Origin::NorthWest))?;
         let dimensions = layer.dimensions(value_of)?;
         Ok(self.answers.tile(layer, TileAddress { coord, dimensions }, request))
-    }
-
-    /// Feature info of a tile's pixel: the query is checked, then refused,
-    /// because no source of feature info is built in yet.
-    fn feature_info(&self, query: &TileQuery<'_>) -> Result<Answer, Failure> {
-        self.layer_on_grid(query)?;
-        query.tile()?;
-        let message = format!("layer {} not queryable", query.layer);
-        Err(Failure::coded("OperationNotSupported", message))
     }
 }
 

@@ -1,5 +1,6 @@
 //! WMTS by paths: the template that says where each value stands.
 
+use super::feature_info::InfoPixel;
 use super::{TileQuery, Wmts};
 use crate::service::Answer;
 use crate::service::base_url::BaseUrl;
@@ -255,11 +256,14 @@ impl Wmts {
     }
 
     fn rest_feature_info(&self, values: &TemplateValues<'_, '_>) -> Result<Answer, Failure> {
-        let suffix = values.get("InfoFormat").unwrap_or_default();
-        if !self.info_formats.iter().any(|(known, _)| known == suffix) {
-            return Err(Failure::coded("InvalidParameterValue", format!("unknown infoformat: {suffix}")));
-        }
-        self.feature_info(&TileQuery::at(values))
+        let value = |name| values.get(name).unwrap_or_default();
+        let pixel = InfoPixel {
+            column: value("I"),
+            row: value("J"),
+            format: value("InfoFormat"),
+            feature_count: None,
+        };
+        self.feature_info(&TileQuery::at(values), &pixel)
     }
 }
 
