@@ -29,6 +29,8 @@ mod http_proxied;
 #[cfg(feature = "long")]
 mod long;
 #[cfg(feature = "peers")]
+mod map_clients;
+#[cfg(feature = "peers")]
 mod parity;
 #[cfg(feature = "peers")]
 mod power_cut;
