@@ -38,6 +38,9 @@ pub struct SiteParts {
     pub hide_error_details: bool,
 }
 
+/// How long a browser may remember what scripts of other sites may do.
+const PREFLIGHT_AGE_MAX_S: &str = "86400";
+
 /// All services of one map configuration.
 pub struct Site {
     services: Services,
@@ -114,6 +117,9 @@ impl Site {
     }
 
     fn route(&self, url: &BaseUrl<'_>, request: &Request) -> Answer {
+        if request.method == Method::Options {
+            return Answer::Ready(self.options(url, request));
+        }
         let Some((name, path)) = split_service(&url.path) else {
             return match &*url.path {
                 "" | "/" if is_get(request) => Answer::Ready(self.welcome(url)),
@@ -123,8 +129,8 @@ impl Site {
         };
         let Services { wms, wmts, tms, kml } = &self.services;
         let is_ows = matches!(name, "service" | "ows") || (name == "wms" && wms.is_some());
-        if is_ows && is_form(request) {
-            return self.ows(&form(request), url, request);
+        if is_ows && request.method == Method::Post {
+            return if is_form(request) { self.ows(&form(request), url, request) } else { no_form(request) };
         }
         if let Some(service) = service_at(name) {
             story::name_service(service);
@@ -177,6 +183,33 @@ impl Site {
                 )
             }),
         }
+    }
+
+    /// Which methods a path takes; where a browser asks whether a script of
+    /// another site may use them (a preflight of CORS), that too. Whether
+    /// there is anything at the path is told by GET.
+    fn options(&self, url: &BaseUrl<'_>, request: &Request) -> Response {
+        let name = split_service(&url.path).map_or("", |(name, _)| name);
+        let methods = match name {
+            "service" | "ows" | "wms" => "GET, HEAD, POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        };
+        let mut response = Response::new(204, "", Vec::new()).with("Allow", methods);
+        response.headers.retain(|(name, _)| name != "Content-Type");
+        let asked = request.headers.get("Access-Control-Request-Method");
+        if self.cors.is_none() || asked.is_none() {
+            return response;
+        }
+        let mut response = response
+            .with("Access-Control-Allow-Methods", methods)
+            .with("Access-Control-Max-Age", PREFLIGHT_AGE_MAX_S)
+            .with("Vary", "Access-Control-Request-Headers");
+        // Whatever fields a script sends, none makes us do more than a GET does.
+        let fields = request.headers.get("Access-Control-Request-Headers");
+        if let Some(fields) = fields.filter(|list| is_list_of_fields(list)) {
+            response = response.with("Access-Control-Allow-Headers", fields);
+        }
+        response
     }
 
     fn welcome(&self, url: &BaseUrl<'_>) -> Response {
@@ -254,6 +287,22 @@ fn is_field_value(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
+/// Whether a text is a list of names of fields, short enough to be repeated.
+fn is_list_of_fields(list: &str) -> bool {
+    list.len() <= 1_024
+        && list.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b',' | b' '))
+}
+
+fn no_form(request: &Request) -> Answer {
+    let content_type = request.headers.get("Content-Type").unwrap_or_default().to_ascii_lowercase();
+    let text = if content_type.contains("xml") {
+        "requests in XML are not read: send the parameters of a GET, as application/x-www-form-urlencoded"
+    } else {
+        "a POST must carry application/x-www-form-urlencoded: the parameters of a GET"
+    };
+    Answer::Ready(plain(415, text).with("Accept-Post", "application/x-www-form-urlencoded"))
+}
+
 fn told(failure: Failure) -> Answer {
     Answer::Ready(ows_failure(&failure))
 }
@@ -263,5 +312,5 @@ fn not_found() -> Answer {
 }
 
 fn method_not_allowed() -> Answer {
-    Answer::Ready(plain(405, "method not allowed").with("Allow", "GET, HEAD"))
+    Answer::Ready(plain(405, "method not allowed").with("Allow", "GET, HEAD, OPTIONS"))
 }

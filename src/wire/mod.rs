@@ -4,6 +4,7 @@
 pub mod cgi;
 pub mod chunked;
 pub mod codec;
+pub mod coding;
 pub mod cond;
 pub mod fastcgi;
 pub mod forwarded;
@@ -13,6 +14,7 @@ pub mod limit;
 pub mod message;
 pub mod network;
 pub mod proxy_protocol;
+pub mod range;
 pub mod reply;
 pub mod scgi;
 pub mod url;

@@ -9,6 +9,7 @@ mod access;
 mod conn;
 mod drain;
 mod exchange;
+mod finish;
 mod pool;
 mod recycle;
 mod stored;
@@ -39,6 +40,7 @@ use crate::wire::{self, Request};
 use accept::{Door, Entrance};
 use conn::Connections;
 use drain::{Drain, Leave};
+use finish::Finish;
 use pool::{Pool, PoolOptions};
 use recycle::Term;
 use stored::StoredTiles;
@@ -170,10 +172,11 @@ pub fn run(birth: Birth) -> i32 {
         .zip(&daemon.listen)
         .map(|(socket, listen)| Entrance::new(socket, listen, &maps))
         .collect();
+    let finish = Finish::default();
     let started = signals.and_then(|signals| {
         Worker::new(Parts {
             limits: daemon.limits,
-            answer: Box::new(move |request| site.answer(request)),
+            answer: Box::new(move |request| finish.apply(request, site.answer(request))),
             memory: app.memory,
             gate: app.gate,
             board,

@@ -26,6 +26,7 @@ mod front_storm;
 mod http_abuse;
 mod http_odd;
 mod http_proxied;
+mod http_whole;
 #[cfg(feature = "long")]
 mod long;
 #[cfg(feature = "peers")]
