@@ -24,6 +24,7 @@ mod front_nginx;
 #[cfg(feature = "peers")]
 mod front_storm;
 mod http_abuse;
+mod http_crowd;
 mod http_odd;
 mod http_proxied;
 mod http_whole;
