@@ -6,15 +6,32 @@
 //! one into the *gone* counters, so that totals never go backwards. A worker
 //! writes only its own slot. Whoever has the mapping may read everything; a
 //! number may be an instant old (all accesses are relaxed).
+//!
+//! What the numbers are is told in `counters`, the lists that make them add up
+//! over workers and generations in `names`; `metrics` and `status` tell all of
+//! it to Prometheus and to people.
+
+mod counters;
+pub mod metrics;
+mod names;
+mod reload_report;
+pub mod status;
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, Ordering::Relaxed};
 
 use memmap2::MmapMut;
 
+pub use counters::{
+    Counters, Event, Histogram, LATENCY_BUCKETS, Outcome, SERIES_MAX, SOURCES_MAX, Series, SourceCounters,
+};
+pub use names::hash_of;
+use names::{Keys, Names};
+pub use reload_report::ReloadReport;
+
 const MAGIC: u64 = u64::from_le_bytes(*b"rhumbbrd");
-const LAYOUT_VERSION: u64 = 2;
+const LAYOUT_VERSION: u64 = 3;
 /// Slots: workers of all generations alive together.
 pub const SLOTS_MAX: usize = 512;
 /// Threads of one worker that can be watched.
@@ -23,10 +40,10 @@ pub const THREADS_MAX: usize = 64;
 pub const LOOP: usize = THREADS_MAX;
 /// Requests that can be in quarantine at the same time.
 pub const QUARANTINE_MAX: usize = 16;
-/// Status classes 1xx to 5xx.
-const CLASSES: usize = 5;
-/// Bucket `n` counts answers within 2^n × 64 µs; the last takes the rest.
-pub const LATENCY_BUCKETS: usize = 24;
+/// Layers that are told apart; the others are counted together.
+pub const LAYERS_MAX: usize = 1024;
+/// A reader that meets the master at folding this often takes what it sees.
+const FOLDS_MET_MAX: usize = 64;
 
 /// Who answered a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,38 +115,6 @@ impl CacheState {
     }
 }
 
-/// One thing that is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    CacheHit,
-    CacheMiss,
-    CacheStore,
-    CacheError,
-    SourceOk,
-    SourceError,
-    SourceTimeout,
-    ConnectionAccepted,
-    /// Closed by us for a limit.
-    ConnectionCut,
-    /// Body bytes sent.
-    BytesSent,
-}
-
-impl Event {
-    pub const ALL: [Event; 10] = [
-        Event::CacheHit,
-        Event::CacheMiss,
-        Event::CacheStore,
-        Event::CacheError,
-        Event::SourceOk,
-        Event::SourceError,
-        Event::SourceTimeout,
-        Event::ConnectionAccepted,
-        Event::ConnectionCut,
-        Event::BytesSent,
-    ];
-}
-
 /// Life of a worker as the board shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -150,53 +135,6 @@ pub enum Wish {
     Age = 2,
     /// It holds more memory than it may.
     Memory = 3,
-}
-
-/// Numbers that only grow.
-#[repr(C)]
-pub struct Counters {
-    requests: [[AtomicU64; CLASSES]; Service::ALL.len()],
-    events: [AtomicU64; Event::ALL.len()],
-    latency: [AtomicU64; LATENCY_BUCKETS],
-}
-
-impl Counters {
-    /// Counts an answered request: by service, class of status and time taken.
-    pub fn count_request(&self, service: Service, status: u16, duration_us: u64) {
-        let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
-        self.requests[service as usize][class].fetch_add(1, Relaxed);
-        self.latency[latency_bucket(duration_us)].fetch_add(1, Relaxed);
-    }
-
-    /// Counts `amount` of one event.
-    pub fn count(&self, event: Event, amount: u64) {
-        self.events[event as usize].fetch_add(amount, Relaxed);
-    }
-
-    /// Requests answered with a status of that class (1 to 5).
-    pub fn requests(&self, service: Service, class: u16) -> u64 {
-        let class = usize::from(class).clamp(1, CLASSES) - 1;
-        self.requests[service as usize][class].load(Relaxed)
-    }
-
-    pub fn events(&self, event: Event) -> u64 {
-        self.events[event as usize].load(Relaxed)
-    }
-
-    /// Answers in a bucket of [`latency_bucket`].
-    pub fn latency(&self, bucket: usize) -> u64 {
-        self.latency.get(bucket).map_or(0, |count| count.load(Relaxed))
-    }
-
-    fn words(&self) -> impl Iterator<Item = &AtomicU64> {
-        self.requests.iter().flatten().chain(&self.events).chain(&self.latency)
-    }
-}
-
-/// The bucket of an answer that took so long: bucket `n` ends at 2^n × 64 µs.
-pub fn latency_bucket(duration_us: u64) -> usize {
-    let steps = duration_us.div_ceil(64).max(1).next_power_of_two().trailing_zeros() as usize;
-    steps.min(LATENCY_BUCKETS - 1)
 }
 
 /// What a watched thread is at.
@@ -227,6 +165,9 @@ pub struct Slot {
     tick_ms: AtomicU64,
     connections: AtomicU64,
     in_flight: AtomicU64,
+    queued: AtomicU64,
+    /// When the master forked it.
+    forked_ms: AtomicU64,
     /// 0, or a [`Wish`].
     wish: AtomicU32,
     memory_bytes: AtomicU64,
@@ -286,6 +227,20 @@ impl Slot {
 
     pub fn set_in_flight(&self, count: u64) {
         self.in_flight.store(count, Relaxed);
+    }
+
+    /// Requests that wait for a render thread.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Relaxed)
+    }
+
+    pub fn set_queued(&self, count: u64) {
+        self.queued.store(count, Relaxed);
+    }
+
+    /// When it was forked, by the monotonic clock of `sys`.
+    pub fn forked_ms(&self) -> u64 {
+        self.forked_ms.load(Relaxed)
     }
 
     /// Whether the worker wants to be replaced, and why.
@@ -366,12 +321,28 @@ struct Table {
     workers_died: AtomicU64,
     /// One past the highest slot that was ever claimed: readers stop there.
     slots_used: AtomicU64,
+    master_pid: AtomicU64,
+    /// Workers that the generation in effect wants.
+    workers_wanted: AtomicU64,
+    /// 1 once the daemon has been told to stop.
+    stopping: AtomicU64,
+    /// Odd while the master folds a slot.
+    folds: AtomicU64,
+    last_reload: reload_report::Words,
     /// When the last quarantine ends: until then readers look at the list.
     quarantine_until_ms: AtomicU64,
     quarantine: [Banned; QUARANTINE_MAX],
+    layers: Names<LAYERS_MAX>,
+    sources: Names<SOURCES_MAX>,
+    series: Keys<SERIES_MAX>,
     gone: Counters,
     slots: [Slot; SLOTS_MAX],
 }
+
+/// Requests that name no layer.
+const LAYER_NONE: &str = "";
+/// Layers (and sources) for which there was no room.
+const LAYER_OTHER: &str = "other";
 
 /// Fixed slots of counters, shared by master and workers.
 pub struct Board {
@@ -398,6 +369,11 @@ impl Board {
         table.layout_version.store(LAYOUT_VERSION, Relaxed);
         table.slots_max.store(SLOTS_MAX as u64, Relaxed);
         table.started_unix_s.store(started_unix_s, Relaxed);
+        table.master_pid.store(u64::from(std::process::id()), Relaxed);
+        for name in [LAYER_NONE, LAYER_OTHER] {
+            table.layers.place(name);
+        }
+        table.sources.place(LAYER_OTHER);
         Ok(board)
     }
 
@@ -430,6 +406,7 @@ impl Board {
         let slot = &table.slots[number];
         slot.generation.store(generation, Relaxed);
         slot.tick_ms.store(now_ms, Relaxed);
+        slot.forked_ms.store(now_ms, Relaxed);
         slot.wish.store(0, Relaxed);
         slot.culprit.store(0, Relaxed);
         slot.memory_bytes.store(0, Relaxed);
@@ -449,15 +426,21 @@ impl Board {
     pub fn fold(&self, slot: usize) {
         let table = self.table();
         let slot = &table.slots[slot];
-        for (gone, word) in table.gone.words().zip(slot.counters.words()) {
+        let (series, sources) = (table.series.count(), table.sources.count());
+        // Readers that look meanwhile would see a number in neither place.
+        table.folds.fetch_add(1, Ordering::AcqRel);
+        let words = slot.counters.words(series, sources);
+        for (gone, word) in table.gone.words(series, sources).zip(words) {
             gone.fetch_add(word.swap(0, Relaxed), Relaxed);
         }
+        table.folds.fetch_add(1, Ordering::AcqRel);
         for mark in &slot.threads {
             mark.busy_since_ms.store(0, Relaxed);
             mark.fingerprint.store(0, Relaxed);
         }
         slot.connections.store(0, Relaxed);
         slot.in_flight.store(0, Relaxed);
+        slot.queued.store(0, Relaxed);
         slot.pid.store(0, Relaxed);
         slot.set_state(State::Free);
     }
@@ -495,6 +478,71 @@ impl Board {
         read(&self.table().gone) + living
     }
 
+    /// Reads while no counters are on their way from a slot to the gone ones.
+    pub fn consistently<R>(&self, read: impl Fn() -> R) -> R {
+        let folds = &self.table().folds;
+        for _ in 0..FOLDS_MET_MAX {
+            let before = folds.load(Ordering::Acquire);
+            if before.is_multiple_of(2) {
+                let result = read();
+                std::sync::atomic::fence(Ordering::Acquire);
+                if folds.load(Relaxed) == before {
+                    return result;
+                }
+            }
+            std::thread::yield_now();
+        }
+        read()
+    }
+
+    /// The place of a layer's name; that of all others where there is no room.
+    pub fn place_layer(&self, name: &str) -> u16 {
+        let layers = &self.table().layers;
+        let place = layers.place(name).or_else(|| layers.place(LAYER_OTHER)).unwrap_or(0);
+        u16::try_from(place).unwrap_or(0)
+    }
+
+    /// The place of a source's name, likewise.
+    pub fn place_source(&self, name: &str) -> usize {
+        let sources = &self.table().sources;
+        sources.place(name).or_else(|| sources.place(LAYER_OTHER)).unwrap_or(0)
+    }
+
+    /// The place of a series; that of its layer among the others where there is
+    /// no room.
+    pub fn place_series(&self, series: Series) -> usize {
+        let keys = &self.table().series;
+        let kept_max = SERIES_MAX - counters::SERIES_KEPT;
+        let place = keys.place(series.key(), kept_max).or_else(|| {
+            let other = Series { layer: self.place_layer(LAYER_OTHER), ..series };
+            keys.place(other.key(), SERIES_MAX)
+        });
+        place.unwrap_or(0)
+    }
+
+    /// Every series that was ever counted, with its place.
+    pub fn series(&self) -> impl Iterator<Item = (usize, Series)> + '_ {
+        let keys = self.table().series.iter().enumerate();
+        keys.filter_map(|(place, key)| Some((place, Series::of_key(key)?)))
+    }
+
+    /// The name of the layer in a place.
+    pub fn layer_name(&self, place: u16) -> String {
+        self.table().layers.get(usize::from(place)).unwrap_or_else(|| format!("layer {place}"))
+    }
+
+    /// The sources that were ever asked, with their places.
+    pub fn sources(&self) -> impl Iterator<Item = (usize, String)> + '_ {
+        let names = &self.table().sources;
+        (0..names.count()).filter_map(|place| Some((place, names.get(place)?)))
+    }
+
+    /// Requests of a service answered with a status of that class (1 to 5).
+    pub fn requests(&self, service: Service, class: u8) -> u64 {
+        let wanted = self.series().filter(|(_, series)| series.service == service && series.class == class);
+        wanted.map(|(place, _)| self.total(|counters| counters.series(place))).sum()
+    }
+
     /// Generation that new requests meet.
     pub fn generation(&self) -> u64 {
         self.table().generation.load(Relaxed)
@@ -515,6 +563,38 @@ impl Board {
     /// Reloads done and refused.
     pub fn reloads(&self) -> (u64, u64) {
         (self.table().reloads.load(Relaxed), self.table().reloads_refused.load(Relaxed))
+    }
+
+    /// Master: how the last reload ended.
+    pub fn report_reload(&self, report: &ReloadReport) {
+        self.table().last_reload.write(report);
+    }
+
+    /// How the last reload ended; `None` where there was none yet.
+    pub fn last_reload(&self) -> Option<ReloadReport> {
+        self.table().last_reload.read()
+    }
+
+    /// Master: the daemon has been told to stop; balancers are to look elsewhere.
+    pub fn set_stopping(&self) {
+        self.table().stopping.store(1, Relaxed);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.table().stopping.load(Relaxed) != 0
+    }
+
+    pub fn master_pid(&self) -> u64 {
+        self.table().master_pid.load(Relaxed)
+    }
+
+    /// Master: as many workers are wanted.
+    pub fn set_workers_wanted(&self, count: usize) {
+        self.table().workers_wanted.store(count as u64, Relaxed);
+    }
+
+    pub fn workers_wanted(&self) -> u64 {
+        self.table().workers_wanted.load(Relaxed)
     }
 
     /// Master: a worker died that should not have.
@@ -555,8 +635,13 @@ mod tests {
         slot.set_connections(3);
         slot.mark_busy(1, 99, 1000);
         slot.mark_busy(THREADS_MAX + 1, 1, 1);
-        slot.counters.count_request(Service::Wms, 200, 10);
-        slot.counters.count_request(Service::Wms, 404, 1_000_000_000_000);
+        let roads = board.place_layer("roads");
+        let series = |class| Series { service: Service::Wms, layer: roads, class, cache: CacheState::Hit };
+        let places = [board.place_series(series(2)), board.place_series(series(4))];
+        slot.counters.count_request(places[0], Service::Wms, 10);
+        slot.counters.count_request(places[1], Service::Wms, 1_000_000_000_000);
+        let source = board.place_source("wms");
+        slot.counters.source(source).expect("its counters").count(Outcome::Timeout, 5);
         slot.counters.count(Event::BytesSent, 4096);
         board.slot(second).counters.count(Event::BytesSent, 4);
         assert_eq!(
@@ -568,8 +653,12 @@ mod tests {
         assert_eq!(board.total(bytes), 4100);
         board.fold(first);
         assert_eq!(board.total(bytes), 4100);
-        assert_eq!(board.total(|c| c.requests(Service::Wms, 4)), 1);
-        assert_eq!(board.total(|c| c.latency(LATENCY_BUCKETS - 1)), 1);
+        assert_eq!((board.requests(Service::Wms, 4), board.requests(Service::Tms, 4)), (1, 0));
+        assert_eq!(board.total(|c| c.latency(Service::Wms).bucket(LATENCY_BUCKETS - 1)), 1);
+        assert_eq!(board.total(|c| c.source(source).map_or(0, |s| s.outcome(Outcome::Timeout))), 1);
+        assert_eq!(slot.counters.series(places[0]), 0);
+        let names: Vec<_> = board.series().map(|(_, s)| (board.layer_name(s.layer), s.class)).collect();
+        assert_eq!(names, [("roads".to_owned(), 2), ("roads".to_owned(), 4)]);
         assert_eq!(slot.state(), State::Free);
         assert_eq!((slot.pid(), slot.connections()), (0, 0));
         assert_eq!(slot.busy_threads().count(), 0);
@@ -624,10 +713,46 @@ mod tests {
     }
 
     #[test]
+    fn more_layers_than_there_is_room_for_are_counted_together() {
+        let board = Board::new(1).expect("board");
+        let slot = board.slot(board.claim(1, 1).expect("slot"));
+        for number in 0..2 * LAYERS_MAX {
+            let layer = board.place_layer(&format!("layer-{number}"));
+            for class in 1..=5 {
+                for cache in [CacheState::Hit, CacheState::Miss] {
+                    let series = Series { service: Service::Wmts, layer, class, cache };
+                    slot.counters.count_request(board.place_series(series), Service::Wmts, 1);
+                }
+            }
+        }
+        let all: u64 = (1..=5).map(|class| board.requests(Service::Wmts, class)).sum();
+        assert_eq!(all, 2 * LAYERS_MAX as u64 * 10);
+        let other = board.place_layer(LAYER_OTHER);
+        let others = board.series().filter(|(_, series)| series.layer == other);
+        assert!(others.map(|(place, _)| slot.counters.series(place)).sum::<u64>() > LAYERS_MAX as u64);
+    }
+
+    #[test]
+    fn the_last_reload_is_told_in_full_lines() {
+        let board = Board::new(1).expect("board");
+        assert_eq!(board.last_reload(), None);
+        let mut report =
+            ReloadReport { unix_s: 7, is_done: false, lines: vec!["a.yaml:1: ärger".into(), "b".into()] };
+        board.report_reload(&report);
+        assert_eq!(board.last_reload().as_ref(), Some(&report));
+        report = ReloadReport { unix_s: 8, is_done: true, lines: vec!["ä".repeat(10_000)] };
+        board.report_reload(&report);
+        let read = board.last_reload().expect("a report");
+        assert!(read.is_done && read.lines[0].len() <= 4096 && report.lines[0].starts_with(&read.lines[0]));
+    }
+
+    #[test]
     fn latency_buckets_are_powers_of_two() {
         let table = [(0, 0), (64, 0), (65, 1), (128, 1), (129, 2), (64 << 10, 10), (u64::MAX, 23)];
         for (duration_us, bucket) in table {
-            assert_eq!(latency_bucket(duration_us), bucket, "{duration_us}");
+            assert_eq!(counters::latency_bucket(duration_us), bucket, "{duration_us}");
+            let end_s = counters::bucket_end_s(bucket).unwrap_or(f64::INFINITY);
+            assert!(duration_us as f64 / 1e6 <= end_s, "{duration_us}");
         }
     }
 }

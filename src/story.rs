@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::board::{CacheState, Service};
+use crate::board::{CacheState, Outcome, Service};
 
 /// Bound on the layer names of one request as they are logged.
 const LAYER_BYTES_MAX: usize = 256;
@@ -21,27 +21,6 @@ const LAYER_BYTES_MAX: usize = 256;
 const UPSTREAMS_MAX: usize = 256;
 /// `tracestate` beyond this is dropped (W3C Trace Context §3.3.1.5).
 const TRACE_STATE_BYTES_MAX: usize = 512;
-
-/// How a question to a source ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Ok,
-    /// Refused, broken off, no image.
-    Error,
-    Timeout,
-}
-
-impl Outcome {
-    pub const ALL: [Outcome; 3] = [Outcome::Ok, Outcome::Error, Outcome::Timeout];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::Error => "error",
-            Outcome::Timeout => "timeout",
-        }
-    }
-}
 
 /// One question to a source.
 #[derive(Clone, Debug, PartialEq, Eq)]

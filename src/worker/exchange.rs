@@ -340,6 +340,12 @@ impl Worker {
         self.respond(connection, reply::plain(500, "the server made a mistake"))
     }
 
+    /// The answer to a request that no thread has room for.
+    fn busy(&self) -> Response {
+        self.board.slot(self.slot).counters.count(Event::QueueRefusal, 1);
+        reply::plain(503, "too much to do").with("Retry-After", RETRY_AFTER_S)
+    }
+
     fn hand_over(&mut self, connection: &mut Connection, work: Work) -> Flow {
         let Some(exchange) = &connection.exchange else { return Flow::Close };
         match self.pool.submit(connection.token, work, exchange.line(), Arc::clone(&exchange.story)) {
@@ -349,7 +355,10 @@ impl Worker {
                 connection.unparsed = !connection.input.is_empty();
                 if connection.codec.listens_while_answering() { Flow::Go } else { Flow::Wait }
             }
-            Err(QueueFull) => self.respond(connection, busy()),
+            Err(QueueFull) => {
+                let response = self.busy();
+                self.respond(connection, response)
+            }
         }
     }
 
@@ -562,7 +571,10 @@ impl Worker {
                 self.begin_lingering(&mut connection)
             }
             State::Reading => Flow::Close,
-            State::Working(ticket) if ticket.withdraw() => self.respond(&mut connection, busy()),
+            State::Working(ticket) if ticket.withdraw() => {
+                let response = self.busy();
+                self.respond(&mut connection, response)
+            }
             // Begun: how long it may take is watched by the master.
             State::Working(_) => Flow::Wait,
             State::Writing => {
@@ -585,10 +597,6 @@ fn say(connection: &mut Connection, bytes: &[u8]) -> Flow {
         Ok(count) if count == bytes.len() => Flow::Go,
         _ => Flow::Close,
     }
-}
-
-fn busy() -> Response {
-    reply::plain(503, "too much to do").with("Retry-After", RETRY_AFTER_S)
 }
 
 /// The answer to what no site is asked for: methods that no map knows, and the

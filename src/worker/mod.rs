@@ -38,6 +38,7 @@ use crate::wire::forwarded::Proxies;
 use crate::wire::frames::Frames;
 use crate::wire::{self, Request};
 use accept::{Door, Entrance};
+use access::Tally;
 use conn::Connections;
 use drain::{Drain, Leave};
 use finish::Finish;
@@ -132,6 +133,7 @@ struct Worker {
     channel: Option<UnixStream>,
     signals: Option<SignalFd>,
     logs_access: bool,
+    tally: Tally,
     /// Requests begun and not yet answered.
     in_flight: u64,
     /// Requests begun since the start.
@@ -261,6 +263,7 @@ impl Worker {
             channel: Some(channel),
             signals: parts.signals,
             logs_access: log::access_enabled(),
+            tally: Tally::default(),
             in_flight: 0,
             requests: 0,
             term,
@@ -295,6 +298,7 @@ impl Worker {
             Ok(()) => {}
         }
         self.clock.tick();
+        self.board.slot(self.slot).set_queued(self.pool.queued());
         self.board.slot(self.slot).set_tick_ms(self.clock.now_ms);
         for token in std::mem::take(&mut self.again) {
             self.advance(token);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use mio::{Token, Waker};
 
+use super::access::count_work;
 use crate::board::Board;
 use crate::log;
 use crate::plan::{Gate, Turn};
@@ -147,6 +148,11 @@ impl Pool {
             || self.jobs.len() >= self.queue_max.saturating_mul(WITHDRAWN_SHARE_MAX)
     }
 
+    /// Jobs that wait for a thread or its turn.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed) as u64
+    }
+
     /// Whether the queue has come down to three quarters of its bound.
     pub fn has_room_again(&self) -> bool {
         !self.is_full() && self.queued.load(Ordering::Relaxed) <= self.queue_max * 3 / 4
@@ -229,11 +235,12 @@ impl Shared {
     }
 
     fn run(&self, place: usize, job: Job) {
-        let _entered = story::enter(Some(job.story));
+        let _entered = story::enter(Some(Arc::clone(&job.story)));
         let turn = Turn::take_for(&self.gate, job.asked_at);
         if !job.ticket.begin() {
             return;
         }
+        let queued = job.asked_at.elapsed();
         let slot = self.board.slot(self.slot);
         slot.mark_busy(place, fingerprint(&job.line), sys::monotonic_ms());
         let outcome = catch_unwind(AssertUnwindSafe(|| (job.work)(&turn)));
@@ -243,6 +250,7 @@ impl Shared {
             log::alert!("a panic ended the request {}", job.line);
             reply::plain(500, "the server made a mistake")
         });
+        count_work(&self.board, self.slot, &job.story.facts(), queued);
         let _ = self.finished.send(Finished { owner: job.owner, response });
         if !self.woken.swap(true, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
