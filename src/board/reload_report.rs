@@ -61,7 +61,7 @@ impl Words {
             if before == 0 {
                 return None;
             }
-            if before % 2 == 0 {
+            if before.is_multiple_of(2) {
                 let report = self.copy();
                 std::sync::atomic::fence(Acquire);
                 if self.sequence.load(Relaxed) == before {

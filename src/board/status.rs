@@ -54,8 +54,8 @@ pub fn render(board: &Board, now_ms: u64, now_unix_s: u64) -> Value {
             "render": {
                 "queued": board.live_slots().map(|(_, slot)| slot.queued()).sum::<u64>(),
                 "refused": event(board, Event::QueueRefusal),
-                "time": times(&|read| board.total(|c| read(&c.render))),
-                "queue_time": times(&|read| board.total(|c| read(&c.queue))),
+                "time": times(|read| board.total(|c| read(&c.render))),
+                "queue_time": times(|read| board.total(|c| read(&c.queue))),
             },
             "locks": {
                 "waits": event(board, Event::LockWait),
@@ -139,13 +139,13 @@ fn requests(board: &Board) -> Value {
         "cache": by_cache,
         "in_flight": board.live_slots().map(|(_, slot)| slot.in_flight()).sum::<u64>(),
         "sent_bytes": event(board, Event::BytesSent),
-        "time": times(&|read| board.total(|c| Service::ALL.iter().map(|s| read(c.latency(*s))).sum())),
+        "time": times(|read| board.total(|c| Service::ALL.iter().map(|s| read(c.latency(*s))).sum())),
     })
 }
 
 fn services(board: &Board) -> Vec<Value> {
     let of = |service: Service| {
-        let time = times(&|read| board.total(|counters: &Counters| read(counters.latency(service))));
+        let time = times(|read| board.total(|counters: &Counters| read(counters.latency(service))));
         let errors: u64 = (4..=5).map(|class| board.requests(service, class)).sum();
         json!({"service": service.name(), "requests": time["count"], "errors": errors, "time": time})
     };
@@ -194,7 +194,7 @@ fn sources(board: &Board) -> Vec<Value> {
             "ok": outcome(Outcome::Ok),
             "error": outcome(Outcome::Error),
             "timeout": outcome(Outcome::Timeout),
-            "time": times(&|read| of_source(board, place, |source| read(&source.time))),
+            "time": times(|read| of_source(board, place, |source| read(&source.time))),
         })
     });
     told.collect()
@@ -202,7 +202,7 @@ fn sources(board: &Board) -> Vec<Value> {
 
 /// A histogram in a few numbers: how often, how long together, and the ends of
 /// the buckets in which the median and the slowest hundredth lie.
-fn times(total: &dyn Fn(&dyn Fn(&Histogram) -> u64) -> u64) -> Value {
+fn times(total: impl Fn(&dyn Fn(&Histogram) -> u64) -> u64) -> Value {
     let buckets: Vec<u64> =
         (0..LATENCY_BUCKETS).map(|bucket| total(&|histogram| histogram.bucket(bucket))).collect();
     let count: u64 = buckets.iter().sum();
