@@ -146,9 +146,9 @@ fn one(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Opti
     build_site(loaded, shared, findings).map(|site| Sites::One(Box::new(site)))
 }
 
-/// Each `NAME.yaml` of a directory. One that is refused is left out and named
-/// in a warning, so that it does not take the others with it; none at all is
-/// an error.
+/// Each `NAME.yaml` of a directory. One that is refused is named in a warning
+/// and stays as it was, or is left out, so that it does not take the others
+/// with it; where all are refused, so is the whole.
 fn several(
     directory: &Path,
     listed: bool,
@@ -164,22 +164,50 @@ fn several(
         }
     };
     let mut sites = Vec::new();
-    for path in names {
+    let mut own = Vec::new();
+    for path in &names {
         let Some(name) = path.file_stem().and_then(|s| s.to_str()).map(str::to_owned) else { continue };
-        let mut own = Vec::new();
-        let site = build_site(load_map(&path, files), shared, &mut own);
-        let refused = own.iter().any(|f| f.severity == Severity::Error);
-        for mut each in own {
-            each.severity = Severity::Warning;
-            findings.push(each);
-        }
-        match site {
-            Some(site) if !refused => sites.push((name, site)),
-            _ => findings.push(finding(&path, Severity::Warning, "this map is not served".into())),
+        if let Some(site) = one_of_several(path, files, shared, &mut own) {
+            sites.push((name, site));
         }
     }
+    // What is wrong with one map is no reason to refuse the others.
+    if !sites.is_empty() {
+        own.iter_mut().for_each(|each| each.severity = Severity::Warning);
+    }
+    findings.append(&mut own);
     sites.sort_by(|a, b| a.0.cmp(&b.0));
     Some(Sites::Several { sites, listed })
+}
+
+/// A map of a directory; where its file is refused, the map as the present
+/// generation has it, if it does.
+fn one_of_several(
+    path: &Path,
+    files: &mut FileSet,
+    shared: &Shared<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<Site> {
+    let build = |set: &mut FileSet, findings: &mut Vec<Finding>| {
+        let from = findings.len();
+        let site = build_site(load_map(path, set), shared, findings);
+        site.filter(|_| !findings[from..].iter().any(|f| f.severity == Severity::Error))
+    };
+    let mut set = files.map(path);
+    if let Some(site) = build(&mut set, findings) {
+        files.keep_map(path, set);
+        return Some(site);
+    }
+    let present = files.present_map(path).and_then(|mut present| {
+        let site = build(&mut present, &mut Vec::new())?;
+        Some((site, present))
+    });
+    let what = if present.is_some() { "this map stays as it was" } else { "this map is not served" };
+    findings.push(finding(path, Severity::Warning, what.into()));
+    let (site, kept) = present.map_or((None, set), |(site, present)| (Some(site), present));
+    // Kept in any case: a development server watches these files for the cure.
+    files.keep_map(path, kept);
+    site
 }
 
 fn build_site(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Option<Site> {

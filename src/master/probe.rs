@@ -56,17 +56,27 @@ pub struct Verdict {
 }
 
 impl Probe {
-    /// Forks a probe that has `patience_ms` to answer.
+    /// Forks a probe that has `patience_ms` to answer. `present` are the sealed
+    /// files of the generation in service, on which one of several maps falls
+    /// back whose own file is refused.
     ///
     /// # Errors
     /// The kernel has no room for another process or file.
-    pub fn fork(recipe: &Recipe, patience_ms: u64, data_bytes_max: u64) -> io::Result<Probe> {
+    pub fn fork(
+        recipe: &Recipe,
+        present: Option<&OwnedFd>,
+        patience_ms: u64,
+        data_bytes_max: u64,
+    ) -> io::Result<Probe> {
         let files = sys::create_memory_file("rhumb-files")?;
         let findings = sys::create_memory_file("rhumb-findings")?;
         let since = SystemTime::now();
         let master = Pid::this();
         match sys::fork()? {
-            Forked::Child => live_as_probe(recipe, master, data_bytes_max, files, findings),
+            Forked::Child => {
+                let output = Output { files, findings };
+                live_as_probe(recipe, master, data_bytes_max, present, &output)
+            }
             Forked::Parent(pid) => {
                 let began_ms = sys::monotonic_ms();
                 let deadline_ms = began_ms.saturating_add(patience_ms);
@@ -95,9 +105,8 @@ impl Probe {
             _ => Some(format!("the check of the configuration {ending}")),
         };
         remarks.extend(failure.map(|text| Remark { is_error: true, text }));
-        // A set of none, sealed: the master reads no configuration from disk.
-        let nothing = || FileSet::from_bytes(&[0; 8]).unwrap_or_default();
-        let mut read = arrived.unwrap_or_else(|_| nothing());
+        // The master reads no configuration from disk.
+        let mut read = arrived.unwrap_or_else(|_| FileSet::nothing());
         if remarks.iter().any(|remark| remark.is_error) {
             return Verdict { accepted: None, remarks, read };
         }
@@ -130,19 +139,36 @@ impl Probe {
     }
 }
 
-fn live_as_probe(recipe: &Recipe, master: Pid, data_bytes_max: u64, files: OwnedFd, findings: OwnedFd) -> ! {
+/// Where the probe leaves what it read and what it found.
+struct Output {
+    files: OwnedFd,
+    findings: OwnedFd,
+}
+
+fn live_as_probe(
+    recipe: &Recipe,
+    master: Pid,
+    data_bytes_max: u64,
+    present: Option<&OwnedFd>,
+    Output { files, findings }: &Output,
+) -> ! {
     let body = || -> io::Result<()> {
         sys::set_thread_name("rhumb: probe");
         sys::set_child_signals(&signals::IGNORED_BY_WORKERS, &[])?;
         sys::die_with_parent(master)?;
         let mut kept = log::descriptors();
         kept.extend([files.as_raw_fd(), findings.as_raw_fd()]);
+        kept.extend(present.map(AsRawFd::as_raw_fd));
         sys::close_all_but(&kept)?;
         sys::raise_open_files(super::spawn::OPEN_FILES_MAX)?;
         sys::limit_data_bytes(data_bytes_max)?;
 
         sys::failpoint::pass("probe.start")?;
         let mut set = FileSet::reading();
+        if let Some(present) = present {
+            let block = sys::read_memory_file(present, FILES_BYTES_MAX)?;
+            set = set.over(FileSet::from_bytes(&block).unwrap_or_default());
+        }
         let (daemon, mut found) = (recipe.settle)(&mut set);
         let refused = found.iter().any(|finding| finding.severity == Severity::Error);
         if let Some(daemon) = daemon

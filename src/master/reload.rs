@@ -118,7 +118,9 @@ impl Master {
         if self.current.is_some() {
             log::info!("{why}: checking the configuration");
         }
-        match Probe::fork(&self.recipe, self.limits.probe_ms, self.limits.worker_data_bytes) {
+        let of_several = |present: &&Rc<Generation>| matches!(present.daemon.maps, Maps::Directory(_));
+        let present = self.current.as_ref().filter(of_several).map(|present| &present.files);
+        match Probe::fork(&self.recipe, present, self.limits.probe_ms, self.limits.worker_data_bytes) {
             Ok(probe) => self.phase = Phase::Probing(probe),
             Err(error) => self.refuse(SYSTEM_REFUSED, &[], &format!("cannot check it: {error}")),
         }
@@ -174,7 +176,7 @@ impl Master {
         }
     }
 
-    fn watch_files(&mut self, mut read: FileSet, since: SystemTime, accepted: Option<&Daemon>) {
+    fn watch_files(&mut self, read: FileSet, since: SystemTime, accepted: Option<&Daemon>) {
         let mut paths: Vec<PathBuf> = read.paths().map(Path::to_owned).collect();
         match accepted.map(|daemon| &daemon.maps) {
             // A map may come or go.
@@ -184,13 +186,13 @@ impl Master {
                 // Also what was watched before: the cure may lie in a file that
                 // the probe did not come to.
                 let before = self.changes.paths().into_iter();
-                paths.extend(before.filter(|path| read.read(path).is_err()));
+                paths.extend(before);
+                paths.sort();
+                paths.dedup();
             }
         }
-        let is_as_read = |path: &Path| {
-            let present = std::fs::read(path);
-            path.is_dir() || matches!((present, read.read(path)), (Ok(present), Ok(read)) if present == read)
-        };
+        let is_as_read =
+            |path: &Path| path.is_dir() || std::fs::read(path).is_ok_and(|bytes| read.holds(path, &bytes));
         self.changes = Changes::watch(paths.iter().map(PathBuf::as_path), since, is_as_read);
     }
 

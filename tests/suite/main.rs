@@ -39,6 +39,7 @@ mod power_cut;
 mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;
+mod several_maps;
 mod smoke;
 mod upstream_faults;
 mod watching;
