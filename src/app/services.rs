@@ -1,5 +1,6 @@
 //! The services of the configuration with their layers, ready for a site.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::layers::{Builder, res_range};
@@ -10,6 +11,7 @@ use crate::plan::compose::OnSourceErrors;
 use crate::service::SiteParts;
 use crate::service::demo::DemoParts;
 use crate::service::kml::KmlParts;
+use crate::service::ogcapi::OgcApiParts;
 use crate::service::tile::TileLayer;
 use crate::service::tms::TmsParts;
 use crate::service::wms::{WmsLayer, WmsParts, WmsVersion};
@@ -49,6 +51,10 @@ pub(crate) fn parts<'a>(
             use_grid_names: kml.use_grid_names,
             expires_s,
         }),
+        ogcapi: layers
+            .ogcapi
+            .as_ref()
+            .and_then(|ogcapi| ogcapi_parts(conf, ogcapi, &tile_layers, &mut builder)),
         demo: layers.demo.as_ref().map(|demo| DemoParts {
             metadata: documents::service(&demo.md),
             background_url: conf.globals.background_url.clone(),
@@ -66,7 +72,7 @@ fn wms_parts<'a>(
     any_srs: bool,
     builder: &mut Builder<'a>,
 ) -> Option<WmsParts> {
-    let root = wms_layer(conf.root_layer.as_ref()?, wms, builder)?;
+    let root = wms_layer(conf.root_layer.as_ref()?, wms.md.title.as_deref(), builder)?;
     Some(WmsParts {
         root,
         metadata: documents::service(&wms.md),
@@ -79,10 +85,7 @@ fn wms_parts<'a>(
         attribution: wms.attribution.clone(),
         info_stylesheets: info_stylesheets(wms, builder),
         info_types: wms.featureinfo_types.clone().unwrap_or_default(),
-        on_source_errors: match wms.on_source_errors {
-            conf::OnSourceErrors::Notify => OnSourceErrors::Notify,
-            conf::OnSourceErrors::Raise => OnSourceErrors::Raise,
-        },
+        on_source_errors: on_source_errors(wms.on_source_errors),
         max_output_pixels: wms.output_pixels_max,
         strict: wms.strict,
         concurrent_layers: wms.concurrent_layer_renderer as usize,
@@ -105,6 +108,72 @@ fn info_stylesheets(
     sheets.filter_map(|(name, sheet)| Some((kind(name), builder.stylesheet(sheet)?))).collect()
 }
 
+fn on_source_errors(said: conf::OnSourceErrors) -> OnSourceErrors {
+    match said {
+        conf::OnSourceErrors::Notify => OnSourceErrors::Notify,
+        conf::OnSourceErrors::Raise => OnSourceErrors::Raise,
+    }
+}
+
+fn ogcapi_parts<'a>(
+    conf: &'a Conf,
+    ogcapi: &conf::OgcApiService,
+    tile_layers: &[TileLayer],
+    builder: &mut Builder<'a>,
+) -> Option<OgcApiParts> {
+    let root_conf = conf.root_layer.as_ref()?;
+    let mut nominal_scales = HashMap::new();
+    nominal_scale(root_conf, &mut nominal_scales);
+    let mut single = Vec::new();
+    single_caches(root_conf, &mut single);
+    Some(OgcApiParts {
+        root: wms_layer(root_conf, None, builder)?,
+        nominal_scales,
+        tiles: tile_layers
+            .iter()
+            .filter(|tiles| single.contains(&(tiles.name.as_str(), tiles.cache_name.as_str())))
+            .cloned()
+            .collect(),
+        grids: conf.grids.iter().map(|(key, grid)| (key.to_owned(), Arc::clone(&grid.grid))).collect(),
+        metadata: ogcapi.md.clone(),
+        enable_tiles: ogcapi.enable_tiles,
+        enable_maps: ogcapi.enable_maps,
+        map_srs: ogcapi.map_srs.clone(),
+        image_formats: ogcapi.image_formats.iter().map(|format| format.image.clone()).collect(),
+        attribution: ogcapi.attribution.clone(),
+        on_source_errors: on_source_errors(ogcapi.on_source_errors),
+        pixels_max: ogcapi.output_pixels_max,
+        concurrent_layers: ogcapi.concurrent_layer_renderer as usize,
+        dataset: ogcapi.default_dataset_layers.clone(),
+        expires_s: conf.globals.tile_age_max_s,
+        background_url: conf.globals.background_url.clone(),
+    })
+}
+
+/// The nominal scale of a layer, for a group the largest number of those below;
+/// `found` receives them by name.
+fn nominal_scale(layer: &LayerConf, found: &mut HashMap<String, f64>) -> Option<f64> {
+    let below = layer.layers.iter().filter_map(|child| nominal_scale(child, found)).reduce(f64::max);
+    let scale = layer.nominal_scale.into_iter().chain(below).reduce(f64::max)?;
+    if let Some(name) = &layer.name {
+        found.insert(name.clone(), scale);
+    }
+    Some(scale)
+}
+
+/// Layers that draw just one cache, with that cache: a stored tile of it is a
+/// tile of the layer.
+fn single_caches<'l>(layer: &'l LayerConf, found: &mut Vec<(&'l str, &'l str)>) {
+    if let (Some(name), [SourceRef::Cache(cache)]) = (&layer.name, layer.sources.as_slice())
+        && layer.has_map
+    {
+        found.push((name, cache));
+    }
+    for child in &layer.layers {
+        single_caches(child, found);
+    }
+}
+
 fn version(version: SourceVersion) -> WmsVersion {
     match version {
         SourceVersion::V100 => WmsVersion::V100,
@@ -115,15 +184,15 @@ fn version(version: SourceVersion) -> WmsVersion {
 }
 
 /// One node of the tree; `None` for a node with nothing to draw below it.
-fn wms_layer(layer: &LayerConf, wms: &conf::WmsService, builder: &mut Builder<'_>) -> Option<WmsLayer> {
+fn wms_layer(layer: &LayerConf, service_title: Option<&str>, builder: &mut Builder<'_>) -> Option<WmsLayer> {
     let children: Vec<WmsLayer> =
-        layer.layers.iter().filter_map(|child| wms_layer(child, wms, builder)).collect();
+        layer.layers.iter().filter_map(|child| wms_layer(child, service_title, builder)).collect();
     let maps: Option<Vec<_>> =
         layer.has_map.then(|| layer.sources.iter().filter_map(|s| builder.layer(s)).collect());
     if children.is_empty() && maps.is_none() {
         return None;
     }
-    let title = layer.title.clone().or_else(|| wms.md.title.clone()).unwrap_or_default();
+    let title = layer.title.clone().or_else(|| service_title.map(str::to_owned)).unwrap_or_default();
     Some(WmsLayer {
         name: layer.name.clone(),
         title,

@@ -443,8 +443,8 @@ static LAYER: Table = Table {
         key("layers", List(&ONE_LAYER)),
         key("md", Map(&[&LAYER_MD])),
         key("dimensions", Named(&Map(&[&DIMENSION]))),
-        miss("nominal_res", Number),
-        miss("nominal_scale", Number),
+        key("nominal_res", Number),
+        key("nominal_scale", Number),
     ],
 };
 

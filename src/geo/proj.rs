@@ -100,6 +100,11 @@ functions! {
     proj_create_from_database: fn(Context, *const c_char, *const c_char, c_int, c_int, *const *const c_char) -> Object;
     proj_get_type: fn(Object) -> c_int;
     proj_crs_get_sub_crs: fn(Context, Object, c_int) -> Object;
+    proj_crs_get_geodetic_crs: fn(Context, Object) -> Object;
+    proj_get_id_auth_name: fn(Object, c_int) -> *const c_char;
+    proj_get_id_code: fn(Object, c_int) -> *const c_char;
+    proj_get_ellipsoid: fn(Context, Object) -> Object;
+    proj_ellipsoid_get_parameters: fn(Context, Object, *mut c_double, *mut c_double, *mut c_int, *mut c_double) -> c_int;
     proj_crs_get_coordinate_system: fn(Context, Object) -> Object;
     proj_cs_get_axis_info: fn(Context, Object, c_int, *mut *const c_char, *mut *const c_char, *mut *const c_char, *mut c_double, *mut *const c_char, *mut *const c_char, *mut *const c_char) -> c_int;
     proj_get_area_of_use: fn(Context, Object, *mut c_double, *mut c_double, *mut c_double, *mut c_double, *mut *const c_char) -> c_int;
@@ -352,6 +357,39 @@ impl<'a> OwnedContext<'a> {
         Some(Extent::new(west, south, east, north))
     }
 
+    /// `AUTHORITY:CODE` of the geographic system below a system, itself where it is one.
+    fn geographic(&self, crs: &OwnedObject) -> Option<String> {
+        // SAFETY: live context and object; a new object or null.
+        let base = self.own(unsafe { (self.functions.proj_crs_get_geodetic_crs)(self.raw, crs.raw) })?;
+        // SAFETY: a live object; the strings live as long as it and are copied here.
+        let (authority, code) = unsafe {
+            (
+                text((self.functions.proj_get_id_auth_name)(base.raw, 0)),
+                text((self.functions.proj_get_id_code)(base.raw, 0)),
+            )
+        };
+        Some(format!("{}:{}", authority?, code?))
+    }
+
+    /// The longer half axis of a system's ellipsoid, metres.
+    fn semi_major_m(&self, crs: &OwnedObject) -> Option<f64> {
+        // SAFETY: live context and object; a new object or null.
+        let ellipsoid = self.own(unsafe { (self.functions.proj_get_ellipsoid)(self.raw, crs.raw) })?;
+        let mut axis_m = 0.0;
+        // SAFETY: live context and object, one place to write to; null is allowed for what is not wanted.
+        let found = unsafe {
+            (self.functions.proj_ellipsoid_get_parameters)(
+                self.raw,
+                ellipsoid.raw,
+                &mut axis_m,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        (found != 0 && axis_m > 0.0).then_some(axis_m)
+    }
+
     /// The transformation between two systems, x before y on both sides.
     fn transformation(&self, source: &str, target: &str) -> Option<OwnedObject<'a>> {
         let part = |key: &str| key.rsplit_once(':').and_then(|(a, c)| self.crs(a, c));
@@ -423,6 +461,17 @@ fn describe_with(context: &OwnedContext, authority: &str, code: &str) -> Result<
         meters_per_unit: if geographic { METERS_PER_DEGREE * factor.to_degrees() } else { factor },
         area_of_use: context.area_of_use(&crs),
     })
+}
+
+/// The geographic system below `AUTHORITY:CODE` and the longer half axis of its
+/// ellipsoid in metres; `None` where PROJ is not there or does not know.
+pub(super) fn body(authority: &str, code: &str) -> Option<(String, f64)> {
+    with_engine(|engine| {
+        let crs = engine.context.crs(authority, code)?;
+        Some((engine.context.geographic(&crs)?, engine.context.semi_major_m(&crs)?))
+    })
+    .ok()
+    .flatten()
 }
 
 /// Carries positions between two systems given as `AUTHORITY:CODE`, in place;

@@ -125,6 +125,38 @@ impl Srs {
         self.0.traits.area_of_use
     }
 
+    /// Whether the system lies on another body than the Earth. Only the codes
+    /// of the International Astronomical Union do.
+    pub fn is_beyond_earth(&self) -> bool {
+        self.0.code.starts_with("IAU")
+    }
+
+    /// The geographic system of the body that this one maps: EPSG:4326 for the
+    /// Earth, whatever the datum, as in MapProxy.
+    ///
+    /// # Errors
+    /// EPSG:4326 itself is not known.
+    pub fn geographic(&self) -> Result<Srs, SrsError> {
+        let below = self
+            .is_beyond_earth()
+            .then(|| self.0.key.rsplit_once(':').and_then(|(a, c)| proj::body(a, c)))
+            .flatten();
+        match below.map(|(code, _)| Srs::parse(&code)) {
+            Some(Ok(srs)) => Ok(srs),
+            _ => Srs::parse("EPSG:4326"),
+        }
+    }
+
+    /// Metres of a degree on the equator of the body that this system maps.
+    pub fn meters_per_degree(&self) -> f64 {
+        const EARTH_AXIS_M: f64 = 6_378_137.0;
+        let body = match self.0.kind {
+            Kind::Other => self.0.key.rsplit_once(':').and_then(|(a, c)| proj::body(a, c)),
+            _ => None,
+        };
+        body.map_or(EARTH_AXIS_M, |(_, axis_m)| axis_m) * 2.0 * std::f64::consts::PI / 360.0
+    }
+
     /// Carries x/y positions to `target`, in place. A position that has no
     /// image becomes infinite. Order is always x (east), y (north).
     pub fn transform_points(&self, target: &Srs, points: &mut [[f64; 2]]) {

@@ -8,7 +8,7 @@ use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, SourceError, Turn};
 use crate::geo::{Coverage, Extent};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::encode::GeoTag;
-use crate::render::{self, DecodeLimits, Encoded, Format, ImageOptions, Raster};
+use crate::render::{self, Color, DecodeLimits, Encoded, Format, ImageOptions, Raster};
 
 /// What to do when one of several layers fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -34,6 +34,11 @@ pub struct ComposeOptions {
     /// Only this part of the map is drawn, in the query's system; the rest
     /// stays ground.
     pub crop: Option<Extent>,
+    /// The colour around `crop`; `None`: the ground.
+    pub surround: Option<Color>,
+    /// How much the background covers where a transparent map shows nothing;
+    /// 0 but for backgrounds that have an alpha of their own.
+    pub ground_alpha: u8,
     pub decode_limits: DecodeLimits,
 }
 
@@ -63,9 +68,8 @@ pub fn compose(
         };
         return Ok(Composed { image, cacheable });
     };
-    let [red, green, blue, _] = options.image.background;
-    let ground = [red, green, blue, if query.transparent { 0 } else { 255 }];
-    let mut canvas = Raster::filled(query.size.0, query.size.1, ground);
+    let around = options.surround.unwrap_or_else(|| ground(query, options));
+    let mut canvas = Raster::filled(query.size.0, query.size.1, around);
     let mut is_cacheable = true;
     if let Some(part) = place_within(&query.extent, query.size, &allowed) {
         let inner = MapQuery { extent: part.extent, size: part.size, ..query.clone() };
@@ -79,6 +83,12 @@ pub fn compose(
         render::merge::over(&mut canvas, &piece, part.offset, None);
     }
     Ok(Composed { image: encode(&canvas, query, options)?, cacheable: is_cacheable })
+}
+
+/// What lies under all layers.
+fn ground(query: &MapQuery, options: &ComposeOptions) -> Color {
+    let [red, green, blue, _] = options.image.background;
+    [red, green, blue, if query.transparent { options.ground_alpha } else { 255 }]
 }
 
 /// A map before it is written.
@@ -196,6 +206,7 @@ fn pass_through(
         && layer.coverage().is_none_or(|c| !c.clip)
         && (options.attribution.is_none() || query.tiled_only)
         && options.limit.is_none()
+        && (options.ground_alpha == 0 || !query.transparent)
         && (*format == options.image.format || query.tiled_only);
     untouched.then(|| Encoded { bytes: bytes.to_vec(), format: *format })
 }
@@ -208,6 +219,7 @@ fn merge(
     let (width, height) = query.size;
     if let [(layer, only)] = drawn.as_slice()
         && needs_no_ground(layer.as_ref(), query)
+        && (options.ground_alpha == 0 || !query.transparent)
         && let Some(raster) = only.raster(&options.decode_limits)?
         && (raster.width, raster.height) == query.size
     {
@@ -217,9 +229,7 @@ fn merge(
         lay_on_ground(&mut raster, query, options);
         return Ok(raster);
     }
-    let [red, green, blue, _] = options.image.background;
-    let mut canvas =
-        Raster::filled(width, height, [red, green, blue, if query.transparent { 0 } else { 255 }]);
+    let mut canvas = Raster::filled(width, height, ground(query, options));
     for (layer, picture) in &drawn {
         let Some(raster) = picture.raster(&options.decode_limits)? else { continue };
         lay_over(&mut canvas, &raster, layer.as_ref(), query.extent, &query.srs);

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod exception;
 pub mod kml;
 pub mod metadata;
+pub mod ogcapi;
 pub mod parameters;
 pub mod site;
 pub mod tile;

@@ -22,6 +22,15 @@ impl Parameters {
         parameters
     }
 
+    /// Parameters that were not written as a query; names in lower case.
+    pub fn of(pairs: Vec<(&str, String)>) -> Parameters {
+        let mut parameters = Parameters::default();
+        for (name, value) in pairs {
+            parameters.add(name.to_owned(), value);
+        }
+        parameters
+    }
+
     fn add(&mut self, name: String, value: String) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value),

@@ -8,6 +8,7 @@ use super::base_url::BaseUrl;
 use super::demo::{self, DemoParts};
 use super::exception::{Failure, document, ows_failure, plain};
 use super::kml::{Kml, KmlParts};
+use super::ogcapi::{OgcApi, OgcApiParts};
 use super::parameters::Parameters;
 use super::tms::{Tms, TmsParts};
 use super::wms::{Wms, WmsParts};
@@ -30,6 +31,7 @@ pub struct SiteParts {
     pub wmts: Option<WmtsParts>,
     pub tms: Option<TmsParts>,
     pub kml: Option<KmlParts>,
+    pub ogcapi: Option<OgcApiParts>,
     pub demo: Option<DemoParts>,
     /// `globals.http.access_control_allow_origin`; `None` sends no field.
     pub cors: Option<String>,
@@ -56,6 +58,7 @@ pub struct Services {
     pub wmts: Option<Wmts>,
     pub tms: Option<Tms>,
     pub kml: Option<Kml>,
+    pub ogcapi: Option<OgcApi>,
 }
 
 impl Site {
@@ -83,6 +86,11 @@ impl Site {
                 None
             }
         };
+        let ogcapi = parts.ogcapi.map(|parts| OgcApi::new(parts, cors.as_deref(), hide)).transpose();
+        let ogcapi = ogcapi.unwrap_or_else(|error| {
+            errors.push(error.to_string());
+            None
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -94,7 +102,7 @@ impl Site {
         }
         let tms = parts.tms.map(|parts| Tms::new(parts, cors.as_deref(), hide));
         let kml = parts.kml.map(|parts| Kml::new(parts, cors.as_deref(), hide));
-        Ok(Site { services: Services { wms, wmts, tms, kml }, demo: parts.demo, cors, warnings })
+        Ok(Site { services: Services { wms, wmts, tms, kml, ogcapi }, demo: parts.demo, cors, warnings })
     }
 
     /// What the operator should know though it does not stop the start.
@@ -127,7 +135,7 @@ impl Site {
                 _ => not_found(),
             };
         };
-        let Services { wms, wmts, tms, kml } = &self.services;
+        let Services { wms, wmts, tms, kml, ogcapi } = &self.services;
         let is_ows = matches!(name, "service" | "ows") || (name == "wms" && wms.is_some());
         if is_ows && request.method == Method::Post {
             return if is_form(request) { self.ows(&form(request), url, request) } else { no_form(request) };
@@ -141,6 +149,7 @@ impl Site {
             ("tms", Some(tms), ..) => Some(tms.answer_tms(path, url, request)),
             ("kml", _, Some(kml), ..) => Some(kml.answer(path, url, request)),
             ("wmts", _, _, Some(wmts), _) if wmts.restful => Some(wmts.answer_rest(path, url, request)),
+            ("ogcapi", ..) => ogcapi.as_ref().map(|ogcapi| ogcapi.answer(path, url, request)),
             ("demo", .., Some(parts)) => Some(demo::answer(parts, &self.services, path, url, request)),
             _ => None,
         };

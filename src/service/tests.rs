@@ -210,6 +210,7 @@ fn site_parts(map: &Arc<FakeLayer>, change: impl FnOnce(&mut WmsParts)) -> SiteP
     change(&mut wms);
     SiteParts {
         wms: Some(wms),
+        ogcapi: None,
         wmts: Some(WmtsParts {
             metadata: metadata.clone(),
             layers: layers.clone(),

@@ -314,10 +314,6 @@ fn warnings_do_not_refuse() {
         ("servces: {}", "servces: unknown key, ignored; did you mean `services`?"),
         ("services: {}", "no service is configured"),
         (
-            "services: {ogcapi: {enable_maps: true}}\nlayers: [{name: a, title: A, sources: [d]}]\nsources: {d: {type: debug}}",
-            "services.ogcapi: this feature is still missing",
-        ),
-        (
             "caches: {c: {sources: [], grids: [GLOBAL_MERCATOR], cache: {type: s3, bucket_name: b}}}",
             "the type `s3` is still missing",
         ),

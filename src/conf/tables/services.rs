@@ -14,7 +14,7 @@ pub(super) static SERVICES: Table = Table {
         key("tms", Map(&[&TMS])),
         key("wmts", Map(&[&WMTS])),
         key("wms", Map(&[&WMS_SERVICE])),
-        miss("ogcapi", Map(&[&OGCAPI])),
+        key("ogcapi", Map(&[&OGCAPI])),
     ],
 };
 

@@ -23,6 +23,8 @@ fn options() -> ComposeOptions {
         concurrent_layers: 2,
         limit: None,
         crop: None,
+        surround: None,
+        ground_alpha: 0,
         decode_limits: DecodeLimits::default(),
     }
 }

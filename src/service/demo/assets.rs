@@ -1,4 +1,5 @@
-//! Styles and scripts of the demo pages, out of the binary. A name that is not
+//! Styles and scripts of the demo pages and of those of the OGC API, out of the
+//! binary. A name that is not
 //! in the table does not exist: nothing a client sends becomes a path.
 
 use std::sync::LazyLock;
@@ -13,7 +14,10 @@ const CSS: &str = "text/css; charset=utf-8";
 
 macro_rules! asset {
     ($name:literal, $mime:expr) => {
-        ($name, $mime, include_bytes!(concat!("../../../etc/demo/", $name)))
+        asset!("demo", $name, $mime)
+    };
+    ($folder:literal, $name:literal, $mime:expr) => {
+        ($name, $mime, include_bytes!(concat!("../../../etc/", $folder, "/", $name)))
     };
 }
 
@@ -25,6 +29,9 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("logo.svg", "image/svg+xml"),
     asset!("openlayers/ol.js", JAVASCRIPT),
     asset!("openlayers/ol.css", CSS),
+    asset!("ogcapi", "ogcapi.css", CSS),
+    asset!("ogcapi", "ogcapi-map.js", JAVASCRIPT),
+    asset!("ogcapi", "ogcapi-try.js", JAVASCRIPT),
     asset!("openlayers/LICENSE", "text/plain; charset=utf-8"),
 ];
 

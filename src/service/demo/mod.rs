@@ -3,9 +3,9 @@
 //! without scripts, but for the maps; everything is in the binary, and no page
 //! asks another host. The parameters are those of MapProxy's demo.
 
-mod assets;
+pub(in crate::service) mod assets;
 mod markup;
-mod page;
+pub(in crate::service) mod page;
 mod place;
 mod start;
 mod viewer;

@@ -88,6 +88,8 @@ impl Wms {
             concurrent_layers: self.concurrent_layers,
             limit: None,
             crop,
+            surround: None,
+            ground_alpha: 0,
             decode_limits: DecodeLimits::default(),
         };
         Ok(PlannedMap { layers, query, options, mime: mime.clone() })

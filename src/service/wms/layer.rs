@@ -68,7 +68,8 @@ impl LayerExtent {
         }
     }
 
-    fn merge_all(extents: Vec<LayerExtent>, geographic: &Srs) -> LayerExtent {
+    /// The area of several together.
+    pub fn merge_all(extents: Vec<LayerExtent>, geographic: &Srs) -> LayerExtent {
         let mut extents = extents;
         let Some(last) = extents.pop() else { return LayerExtent::world(geographic) };
         extents.into_iter().fold(last, |merged, extent| merged.merge(extent, geographic))
@@ -156,6 +157,11 @@ impl LayerTree {
     pub fn root(&self) -> &LayerNode {
         // `new` always adds one.
         &self.nodes[self.nodes.len() - 1]
+    }
+
+    /// The root's place.
+    pub fn root_at(&self) -> usize {
+        self.nodes.len() - 1
     }
 
     pub fn node(&self, at: usize) -> &LayerNode {

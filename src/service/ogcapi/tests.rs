@@ -1,0 +1,1 @@
+//! Routes and the maps that parameters mean.
