@@ -38,6 +38,8 @@ pub const SLOTS_MAX: usize = 512;
 pub const THREADS_MAX: usize = 64;
 /// The mark of the event loop, after those of the threads.
 pub const LOOP: usize = THREADS_MAX;
+/// Of a request line so much is kept for the log, in words of eight bytes.
+const LINE_WORDS: usize = 24;
 /// Requests that can be in quarantine at the same time.
 pub const QUARANTINE_MAX: usize = 16;
 /// Layers that are told apart; the others are counted together.
@@ -143,6 +145,8 @@ struct ThreadMark {
     /// 0: idle.
     busy_since_ms: AtomicU64,
     fingerprint: AtomicU64,
+    /// The beginning of its request line, zeros after it.
+    line: [AtomicU64; LINE_WORDS],
 }
 
 /// A thread that is at work on a request.
@@ -271,17 +275,29 @@ impl Slot {
         &self.culprit
     }
 
-    /// What the thread was at that the worker crashed in.
-    pub fn culprit(&self) -> Option<BusyThread> {
-        let thread = self.culprit.load(Relaxed).checked_sub(1)?;
-        self.busy_threads().find(|busy| busy.thread as u64 == thread)
+    /// The thread that the worker crashed in, if it could tell.
+    pub fn culprit(&self) -> Option<usize> {
+        usize::try_from(self.culprit.load(Relaxed).checked_sub(1)?).ok()
     }
 
     /// Marks a thread ([`LOOP`]: the event loop) as busy with a request since
     /// `now_ms` (not 0). Threads past [`THREADS_MAX`] are not watched.
-    pub fn mark_busy(&self, thread: usize, fingerprint: u64, now_ms: u64) {
+    pub fn mark_busy(&self, thread: usize, line: &str, now_ms: u64) {
         if let Some(mark) = self.threads.get(thread) {
-            mark.fingerprint.store(fingerprint, Relaxed);
+            mark.fingerprint.store(fingerprint(line), Relaxed);
+            let mut rest = line.as_bytes().chunks(8);
+            for word in &mark.line {
+                let mut bytes = [0; 8];
+                if let Some(chunk) = rest.next() {
+                    bytes[..chunk.len()].copy_from_slice(chunk);
+                }
+                let bytes = u64::from_le_bytes(bytes);
+                // The rest is zeros already.
+                if bytes == 0 && word.load(Relaxed) == 0 {
+                    break;
+                }
+                word.store(bytes, Relaxed);
+            }
             mark.busy_since_ms.store(now_ms.max(1), Relaxed);
         }
     }
@@ -290,6 +306,15 @@ impl Slot {
         if let Some(mark) = self.threads.get(thread) {
             mark.busy_since_ms.store(0, Relaxed);
         }
+    }
+
+    /// The beginning of the request line that a thread is at or was at last;
+    /// of one that runs it may be torn.
+    pub fn line(&self, thread: usize) -> String {
+        let Some(mark) = self.threads.get(thread) else { return String::new() };
+        let bytes: Vec<u8> = mark.line.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 
     /// The threads at work, with what they are at.
@@ -307,6 +332,13 @@ impl Slot {
 struct Banned {
     fingerprint: AtomicU64,
     until_ms: AtomicU64,
+}
+
+/// FNV-1a of a request line: tells a request that kills workers again and
+/// again.
+pub fn fingerprint(line: &str) -> u64 {
+    line.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[repr(C, align(64))]
@@ -633,8 +665,8 @@ mod tests {
         let slot = board.slot(first);
         slot.set_state(State::Serving);
         slot.set_connections(3);
-        slot.mark_busy(1, 99, 1000);
-        slot.mark_busy(THREADS_MAX + 1, 1, 1);
+        slot.mark_busy(1, "GET /b", 1000);
+        slot.mark_busy(THREADS_MAX + 1, "GET /a", 1);
         let roads = board.place_layer("roads");
         let series = |class| Series { service: Service::Wms, layer: roads, class, cache: CacheState::Hit };
         let places = [board.place_series(series(2)), board.place_series(series(4))];
@@ -646,7 +678,7 @@ mod tests {
         board.slot(second).counters.count(Event::BytesSent, 4);
         assert_eq!(
             slot.busy_threads().collect::<Vec<_>>(),
-            [BusyThread { thread: 1, since_ms: 1000, fingerprint: 99 }]
+            [BusyThread { thread: 1, since_ms: 1000, fingerprint: fingerprint("GET /b") }]
         );
 
         let bytes = |counters: &Counters| counters.events(Event::BytesSent);
@@ -674,16 +706,26 @@ mod tests {
         let slot = board.slot(number);
         assert_eq!((slot.wish(), slot.culprit()), (None, None));
         slot.set_wish(Wish::Memory);
-        slot.mark_busy(LOOP, 7, 3);
-        slot.mark_busy(2, 8, 3);
+        slot.mark_busy(LOOP, "GET /7", 3);
+        slot.mark_busy(2, "GET /8", 3);
         assert_eq!(slot.wish(), Some(Wish::Memory));
         slot.culprit_word().store(LOOP as u64 + 1, Relaxed);
-        assert_eq!(slot.culprit(), Some(BusyThread { thread: LOOP, since_ms: 3, fingerprint: 7 }));
-        slot.culprit_word().store(6, Relaxed);
-        assert_eq!(slot.culprit(), None, "that thread was idle");
+        assert_eq!(slot.culprit(), Some(LOOP));
         board.fold(number);
         assert_eq!(board.claim(2, 6), Some(number));
         assert_eq!((slot.wish(), slot.culprit()), (None, None));
+    }
+
+    #[test]
+    fn lines_are_kept_as_far_as_there_is_room() {
+        let board = Board::new(1).expect("board");
+        let slot = board.slot(board.claim(1, 5).expect("slot"));
+        let long = "GET /".to_owned() + &"x".repeat(500);
+        for line in [&long, "GET /12345678", "GET /123", "", "G"] {
+            slot.mark_busy(0, line, 1);
+            assert_eq!(slot.line(0), line[..line.len().min(8 * LINE_WORDS)]);
+        }
+        assert_eq!(slot.line(THREADS_MAX + 1), "");
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Worker {
     pub stage: Stage,
     /// To be replaced, then drained.
     pub retiring: bool,
+    /// One of its threads does not end any more.
+    pub is_sick: bool,
     pub forked_ms: u64,
     /// 0: not yet.
     pub ready_ms: u64,
@@ -73,6 +75,7 @@ impl Worker {
             generation,
             stage: Stage::Starting,
             retiring: false,
+            is_sick: false,
             forked_ms,
             ready_ms: 0,
             drained_ms: 0,

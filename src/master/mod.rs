@@ -14,6 +14,7 @@ mod listen;
 mod muster;
 mod orders;
 mod pidfile;
+mod poison;
 mod probe;
 mod reload;
 mod signals;
@@ -49,6 +50,7 @@ pub use launch::{Launch, detach};
 use orders::Outcome;
 use pidfile::PidFile;
 pub use pidfile::find_master;
+use poison::Suspects;
 use reload::Phase;
 use signals::Order;
 pub use signals::{Row, TABLE};
@@ -116,6 +118,7 @@ struct Master {
     headcount: Headcount,
     backoff: Backoff,
     own_pause: OwnPause,
+    suspects: Suspects,
     memory_kills: u64,
     /// Of the generation that is wanted.
     limits: Limits,
@@ -150,6 +153,7 @@ impl Master {
             headcount: Headcount::default(),
             backoff: Backoff::default(),
             own_pause: OwnPause::default(),
+            suspects: Suspects::default(),
             memory_kills: watch::count_memory_kills(),
             limits: Limits::default(),
             changes: Changes::default(),

@@ -11,9 +11,9 @@ use super::Master;
 use super::backoff::EARLY_MS;
 use super::crew::{Stage, Worker};
 use super::generation::Generation;
-use super::spawn;
 use super::watch::{self, Ailment};
-use crate::board::Wish;
+use super::{poison, spawn};
+use crate::board::{BusyThread, Wish};
 use crate::log;
 use crate::sys::{self, Ending};
 
@@ -51,6 +51,14 @@ impl Master {
         if let Err(error) = self.poll.registry().deregister(worker.channel()) {
             log::alert!("cannot forget the channel of worker {}: {error}", worker.pid);
         }
+        let out_of_memory = ending.is_kill() && self.was_memory_kill();
+        let mut at_work = String::new();
+        if poison::is_fault(ending, out_of_memory) {
+            let slot = self.board.slot(worker.slot);
+            let requests = poison::last_requests(slot);
+            at_work = format!(" at work on {}", poison::describe(slot, &requests));
+            self.accuse(worker.slot, &requests);
+        }
         self.board.fold(worker.slot);
         let lived_ms = self.now_ms.saturating_sub(worker.forked_ms);
         let name = format!("worker {} (generation {})", worker.pid, worker.generation);
@@ -65,9 +73,9 @@ impl Master {
             return;
         }
         self.board.count_death();
-        let cause = self.tell_cause(ending);
+        let cause = if out_of_memory { " (the kernel was out of memory)" } else { "" };
         let lived_s = lived_ms as f64 / 1000.0;
-        let story = format!("{name} {ending}{cause} after {lived_s:.1} s");
+        let story = format!("{name} {ending}{cause} after {lived_s:.1} s{at_work}");
         if self.is_end_of_roll(&worker, ending) {
             log::error!("{story}");
             return self.abandon_roll(&format!("a new worker {ending}"));
@@ -81,13 +89,10 @@ impl Master {
         }
     }
 
-    /// Why a worker was killed, where the kernel tells.
-    fn tell_cause(&mut self, ending: Ending) -> &'static str {
-        if !ending.is_kill() {
-            return "";
-        }
+    /// Whether the kernel has killed for memory since we last asked.
+    fn was_memory_kill(&mut self) -> bool {
         let before = std::mem::replace(&mut self.memory_kills, watch::count_memory_kills());
-        if self.memory_kills > before { " (the kernel was out of memory)" } else { "" }
+        self.memory_kills > before
     }
 
     /// Whoever missed a deadline or stopped moving.
@@ -113,21 +118,26 @@ impl Master {
         let ailment = watch::examine(slot, &self.limits, worker.ready_ms, self.now_ms);
         match ailment {
             Some(Ailment::LoopStuck { late_ms }) => {
-                let at_work: Vec<String> =
-                    slot.busy_threads().map(|busy| format!("{:016x}", busy.fingerprint)).collect();
+                let requests: Vec<BusyThread> = slot.busy_threads().collect();
                 log::error!(
-                    "worker {} has not moved for {late_ms} ms, at work on [{}]: aborted",
+                    "worker {} has not moved for {late_ms} ms, at work on {}: aborted",
                     worker.pid,
-                    at_work.join(" ")
+                    poison::describe(slot, &requests)
                 );
                 worker.abort(self.now_ms);
             }
-            Some(Ailment::RenderStuck { thread, fingerprint, busy_ms }) if !worker.retiring => {
+            Some(Ailment::RenderStuck { thread, busy_ms }) if !worker.is_sick => {
+                let stuck: Vec<BusyThread> =
+                    slot.busy_threads().filter(|busy| busy.thread == thread).collect();
                 log::error!(
-                    "worker {}: thread {thread} is at request {fingerprint:016x} for {busy_ms} ms: replaced",
-                    worker.pid
+                    "worker {} is at {} for {busy_ms} ms: replaced",
+                    worker.pid,
+                    poison::describe(slot, &stuck)
                 );
                 worker.retiring = true;
+                worker.is_sick = true;
+                let number = worker.slot;
+                self.accuse(number, &stuck);
             }
             _ => {}
         }

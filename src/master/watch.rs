@@ -2,7 +2,7 @@
 //! does not turn, a render that does not end. Never by wall time, never while
 //! we ourselves were asleep. Also asks the kernel whether it killed one.
 
-use crate::board::Slot;
+use crate::board::{LOOP, Slot};
 use crate::conf::daemon::Limits;
 
 /// The master looks at least this often.
@@ -16,7 +16,7 @@ pub enum Ailment {
     /// The loop has not turned for so long.
     LoopStuck { late_ms: u64 },
     /// One thread is at one request for so long.
-    RenderStuck { thread: usize, fingerprint: u64, busy_ms: u64 },
+    RenderStuck { thread: usize, busy_ms: u64 },
 }
 
 /// Looks at one worker that was ready at `ready_ms`.
@@ -26,9 +26,9 @@ pub fn examine(slot: &Slot, limits: &Limits, ready_ms: u64, now_ms: u64) -> Opti
         return Some(Ailment::LoopStuck { late_ms });
     }
     slot.busy_threads()
+        .filter(|busy| busy.thread != LOOP)
         .map(|busy| Ailment::RenderStuck {
             thread: busy.thread,
-            fingerprint: busy.fingerprint,
             busy_ms: now_ms.saturating_sub(busy.since_ms),
         })
         .find(|ailment| matches!(ailment, Ailment::RenderStuck { busy_ms, .. } if *busy_ms > limits.render_stuck_ms))
@@ -54,15 +54,32 @@ impl OwnPause {
     }
 }
 
-/// Processes that the kernel killed for lack of memory, in our cgroup or, where
-/// that does not tell, on this machine.
+/// Processes that the kernel killed for lack of memory, in our cgroup (of
+/// either version) or, where that does not tell, on this machine.
 pub fn count_memory_kills() -> u64 {
-    let own_group = std::fs::read_to_string("/proc/self/cgroup").ok().and_then(|groups| {
-        let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?.to_owned();
-        std::fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.events")).ok()
-    });
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own_group =
+        memory_event_files(&groups).into_iter().find_map(|file| std::fs::read_to_string(file).ok());
     let text = own_group.or_else(|| std::fs::read_to_string("/proc/vmstat").ok()).unwrap_or_default();
     read_memory_kills(&text)
+}
+
+/// Where the kernel counts for the groups of `/proc/self/cgroup`: version 2 in
+/// one tree, version 1 in a tree for each controller.
+fn memory_event_files(groups: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        if controllers.is_empty() {
+            files.push(format!("/sys/fs/cgroup{path}/memory.events"));
+        } else if controllers.split(',').any(|controller| controller == "memory") {
+            files.push(format!("/sys/fs/cgroup/memory{path}/memory.oom_control"));
+        }
+    }
+    files
 }
 
 fn read_memory_kills(text: &str) -> u64 {
@@ -83,11 +100,12 @@ mod tests {
         assert_eq!(examine(slot, &limits, 0, 11_001), Some(Ailment::LoopStuck { late_ms: 10_001 }));
         assert_eq!(examine(slot, &limits, 2_000, 11_001), None, "not ready for so long");
         slot.set_tick_ms(500_000);
-        slot.mark_busy(1, 7, 400_000);
-        slot.mark_busy(2, 8, 300_000);
+        slot.mark_busy(LOOP, "GET /loop", 1);
+        slot.mark_busy(1, "GET /7", 400_000);
+        slot.mark_busy(2, "GET /8", 300_000);
         assert_eq!(
             examine(slot, &limits, 0, 500_001),
-            Some(Ailment::RenderStuck { thread: 2, fingerprint: 8, busy_ms: 200_001 })
+            Some(Ailment::RenderStuck { thread: 2, busy_ms: 200_001 })
         );
         slot.mark_idle(2);
         assert_eq!(examine(slot, &limits, 0, 500_001), None);
@@ -103,6 +121,15 @@ mod tests {
         assert!(pause.is_lenient(40_000));
         assert!(pause.is_lenient(49_999));
         assert!(!pause.is_lenient(50_000));
+    }
+
+    #[test]
+    fn memory_events_of_both_versions() {
+        let both = "9:name=systemd:/\n4:cpu,memory:/a/b:c\n0::/d\nodd\n";
+        let files = ["/sys/fs/cgroup/memory/a/b:c/memory.oom_control", "/sys/fs/cgroup/d/memory.events"];
+        assert_eq!(memory_event_files(both), files);
+        assert!(memory_event_files("").is_empty());
+        assert_eq!(read_memory_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! pass of that place by a process does the action (`*`: each pass). With
 //! `RHUMB_FAIL=@FILE` the entries are in a file that is read at each pass, so
 //! that a test can change them while the daemon runs. Actions: `kill`,
-//! `abort`, `panic`, `hang`, `exit`, `eio`, `enospc`.
+//! `abort`, `panic`, `hang`, `exit`, `eio`, `enospc`. An entry `name@TEXT:n:action`
+//! is for passes whose subject (a request line) holds TEXT.
 
 use std::io;
 
@@ -19,19 +20,38 @@ pub fn pass(_name: &'static str) -> io::Result<()> {
     Ok(())
 }
 
+/// Passes the place `name` with a request line or the like.
+///
+/// # Errors
+/// Only with the feature, and only what `RHUMB_FAIL` asks for.
+#[cfg(not(feature = "fail-points"))]
+#[inline(always)]
+pub fn pass_with(_name: &'static str, _subject: &str) -> io::Result<()> {
+    Ok(())
+}
+
 /// Passes the place `name`.
 ///
 /// # Errors
 /// What `RHUMB_FAIL` asks for.
 #[cfg(feature = "fail-points")]
 pub fn pass(name: &'static str) -> io::Result<()> {
+    pass_with(name, "")
+}
+
+/// Passes the place `name` with a request line or the like.
+///
+/// # Errors
+/// What `RHUMB_FAIL` asks for.
+#[cfg(feature = "fail-points")]
+pub fn pass_with(name: &'static str, subject: &str) -> io::Result<()> {
     let Ok(asked) = std::env::var("RHUMB_FAIL") else { return Ok(()) };
     let asked = match asked.strip_prefix('@') {
         Some(path) => std::fs::read_to_string(path).unwrap_or_default(),
         None => asked,
     };
     let count = active::count_pass(name);
-    match active::find_action(&asked, name, count) {
+    match active::find_action(&asked, name, subject, count) {
         Some(action) => active::act(action),
         None => Ok(()),
     }
@@ -52,12 +72,13 @@ mod active {
         *count
     }
 
-    pub fn find_action<'a>(asked: &'a str, name: &str, count: u64) -> Option<&'a str> {
+    pub fn find_action<'a>(asked: &'a str, name: &str, subject: &str, count: u64) -> Option<&'a str> {
         asked.split([',', '\n']).find_map(|entry| {
             let mut parts = entry.trim().splitn(3, ':');
             let (place, n, action) = (parts.next()?, parts.next()?, parts.next()?);
+            let (place, wanted) = place.split_once('@').unwrap_or((place, ""));
             let due = n == "*" || n.parse() == Ok(count);
-            (place == name && due).then_some(action)
+            (place == name && subject.contains(wanted) && due).then_some(action)
         })
     }
 
@@ -95,8 +116,11 @@ mod active {
                 ("worker", 1, None),
             ];
             for (name, count, action) in table {
-                assert_eq!(find_action(asked, name, count), action, "{name} {count}");
+                assert_eq!(find_action(asked, name, "GET /", count), action, "{name} {count}");
             }
+            let asked = "service@/bad:*:abort";
+            assert_eq!(find_action(asked, "service", "GET /bad/1", 9), Some("abort"));
+            assert_eq!(find_action(asked, "service", "GET /good", 9), None);
             assert!(act("eio").is_err_and(|e| e.raw_os_error() == Some(libc::EIO)));
         }
     }

@@ -135,24 +135,36 @@ impl Exchange {
 
     /// Method and target, for the log; bounded.
     pub fn line(&self) -> String {
-        const LINE_BYTES_MAX: usize = 1_024;
-        let Some(message) = &self.message else {
-            return String::from_utf8_lossy(&self.refused_line).chars().take(LINE_BYTES_MAX).collect();
-        };
-        let request = &message.request;
-        let mut line = super::access::method_name(&request.method).to_owned();
-        line.push(' ');
-        if !request.script_name.is_empty() {
-            line.push_str(&url::escape_path(&request.script_name));
-        }
-        line.push_str(&request.path);
-        if !request.query.is_empty() {
-            line.push('?');
-            line.push_str(&request.query);
-        }
-        // The codec lets ASCII through only, so every byte is a boundary.
-        line.truncate(LINE_BYTES_MAX);
+        let mut line = String::new();
+        self.write_line(&mut line);
         line
+    }
+
+    /// [`Exchange::line`] into a buffer, in place of what is in it.
+    pub fn write_line(&self, line: &mut String) {
+        const LINE_BYTES_MAX: usize = 1_024;
+        line.clear();
+        match &self.message {
+            Some(message) => {
+                let request = &message.request;
+                line.push_str(super::access::method_name(&request.method));
+                line.push(' ');
+                if !request.script_name.is_empty() {
+                    line.push_str(&url::escape_path(&request.script_name));
+                }
+                line.push_str(&request.path);
+                if !request.query.is_empty() {
+                    line.push('?');
+                    line.push_str(&request.query);
+                }
+            }
+            None => line.push_str(&String::from_utf8_lossy(&self.refused_line)),
+        }
+        let mut end = line.len().min(LINE_BYTES_MAX);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
     }
 }
 
@@ -227,7 +239,7 @@ impl Connection {
     /// Feeds what was received and not consumed.
     pub fn feed_kept(&mut self) -> Result<Step, Refusal> {
         self.unparsed = false;
-        let (consumed, step) = self.codec.feed(&self.input[self.input_at..])?;
+        let (consumed, step) = feed(&mut self.codec, &self.input[self.input_at..])?;
         self.consume(consumed);
         Ok(step)
     }
@@ -249,6 +261,13 @@ impl Connection {
         }
         self.input.extend_from_slice(bytes);
     }
+}
+
+/// Shows received bytes to a codec.
+pub(super) fn feed(codec: &mut Codec, bytes: &[u8]) -> Result<(usize, Step), Refusal> {
+    // Only tests make this place fail, and not with an error.
+    let _ = crate::sys::failpoint::pass("wire");
+    codec.feed(bytes)
 }
 
 /// All connections; a place that is used again gets a new token, so that a late

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use mio::Token;
 
 use super::access::method_name;
-use super::conn::{Connection, Exchange, Next, Output, State};
+use super::conn::{self, Connection, Exchange, Next, Output, State};
 use super::pool::{Finished, QueueFull};
 use super::timer::NEVER;
 use super::{Worker, drain};
-use crate::board::{CacheState, Event};
+use crate::board::{CacheState, Event, LOOP, fingerprint};
 use crate::log;
 use crate::service::{Answer, Work};
 use crate::story::{self, Story, Trace};
@@ -66,15 +66,9 @@ impl Worker {
         let Some(mut connection) = self.connections.take(token) else { return };
         let mut flow = Flow::Go;
         for _ in 0..STEPS_PER_TURN {
-            flow = match connection.state {
-                State::Reading => self.read_on(&mut connection),
-                State::Working(_) if connection.codec.listens_while_answering() => {
-                    self.hear_while_working(&mut connection)
-                }
-                State::Working(_) => Flow::Wait,
-                State::Writing => self.write_on(&mut connection),
-                State::Lingering { .. } => self.linger_on(&mut connection),
-            };
+            // A panic costs this connection and no other of the worker's.
+            let step = catch_unwind(AssertUnwindSafe(|| self.take_one_step(&mut connection)));
+            flow = step.unwrap_or_else(|_| self.end_after_panic(&mut connection));
             if flow != Flow::Go {
                 break;
             }
@@ -93,6 +87,33 @@ impl Worker {
                 self.connections.put_back(connection);
             }
         }
+    }
+
+    fn take_one_step(&mut self, connection: &mut Connection) -> Flow {
+        match connection.state {
+            State::Reading => self.read_on(connection),
+            State::Working(_) if connection.codec.listens_while_answering() => {
+                self.hear_while_working(connection)
+            }
+            State::Working(_) => Flow::Wait,
+            State::Writing => self.write_on(connection),
+            State::Lingering { .. } => self.linger_on(connection),
+        }
+    }
+
+    /// Nothing is known of the connection's state any more: says so where no
+    /// answer has begun, and ends it.
+    fn end_after_panic(&mut self, connection: &mut Connection) -> Flow {
+        self.board.slot(self.slot).mark_idle(LOOP);
+        log::alert!("a panic ended a connection: {}", drain::describe(connection));
+        if !matches!(connection.state, State::Reading) || connection.exchange.is_some() {
+            return Flow::Close;
+        }
+        connection.input = Vec::new();
+        connection.input_at = 0;
+        connection.unparsed = false;
+        let refusal = Refusal { status: 500, reason: "the server made a mistake" };
+        catch_unwind(AssertUnwindSafe(|| self.refuse(connection, refusal))).unwrap_or(Flow::Close)
     }
 
     /// Ends a connection now.
@@ -202,7 +223,7 @@ impl Worker {
             connection.unparsed = true;
             return Flow::Go;
         }
-        match connection.codec.feed(&self.scratch[..count]) {
+        match conn::feed(&mut connection.codec, &self.scratch[..count]) {
             Ok((consumed, step)) => {
                 if consumed < count {
                     connection.keep(&self.scratch[consumed..count]);
@@ -292,11 +313,31 @@ impl Worker {
         if let Some(response) = refused {
             return self.respond(connection, response);
         }
+        let Some(exchange) = &connection.exchange else { return Flow::Close };
+        exchange.write_line(&mut self.line);
+        let now_ms = self.clock.now_ms;
+        if self.board.has_quarantine(now_ms)
+            && let Some(left_ms) = self.board.quarantine_left_ms(fingerprint(&self.line), now_ms)
+        {
+            return self.respond(connection, quarantined(left_ms));
+        }
+        self.board.slot(self.slot).mark_busy(LOOP, &self.line, now_ms);
+        let flow = self.answer_request(connection);
+        self.board.slot(self.slot).mark_idle(LOOP);
+        flow
+    }
+
+    /// Asks the site, and answers or hands over as it says.
+    fn answer_request(&mut self, connection: &mut Connection) -> Flow {
         let Some(Exchange { message: Some(message), story, .. }) = &connection.exchange else {
             return Flow::Close;
         };
         let _entered = story::enter(Some(Arc::clone(story)));
-        let answer = catch_unwind(AssertUnwindSafe(|| (self.answer)(&message.request)));
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            // Only tests make this place fail, and not with an error.
+            let _ = sys::failpoint::pass_with("service", &self.line);
+            (self.answer)(&message.request)
+        }));
         match answer {
             Ok(Answer::Ready(response)) => self.respond(connection, response),
             Ok(Answer::Work(work)) => self.hand_over(connection, work),
@@ -557,10 +598,21 @@ impl Worker {
         }
     }
 
+    /// A thread has been at the request for longer than any should. The client
+    /// need not wait for the master, who sees the same and replaces the worker.
+    /// The connection ends, so that an outcome that still comes meets nobody.
+    fn give_up(&mut self, connection: &mut Connection) -> Flow {
+        if let Some(Exchange { message: Some(message), .. }) = &mut connection.exchange {
+            message.keep_alive = false;
+        }
+        self.respond(connection, late())
+    }
+
     fn expire(&mut self, token: Token) {
         let Some(mut connection) = self.connections.take(token) else { return };
         connection.deadline_ms = NEVER;
         let counters = &self.board.slot(self.slot).counters;
+        let now_ms = self.clock.now_ms;
         let flow = match &connection.state {
             State::Reading if connection.is_within_request() => {
                 counters.count(Event::ConnectionCut, 1);
@@ -575,8 +627,15 @@ impl Worker {
                 let response = self.busy();
                 self.respond(&mut connection, response)
             }
-            // Begun: how long it may take is watched by the master.
-            State::Working(_) => Flow::Wait,
+            State::Working(ticket) => {
+                let end_ms = ticket.begun_ms().saturating_add(self.limits.render_stuck_ms);
+                if now_ms < end_ms {
+                    connection.deadline_ms = end_ms;
+                    Flow::Wait
+                } else {
+                    self.give_up(&mut connection)
+                }
+            }
             State::Writing => {
                 counters.count(Event::ConnectionCut, 1);
                 log::info!("a client stopped reading: {}", drain::describe(&connection));
@@ -597,6 +656,17 @@ fn say(connection: &mut Connection, bytes: &[u8]) -> Flow {
         Ok(count) if count == bytes.len() => Flow::Go,
         _ => Flow::Close,
     }
+}
+
+/// The answer to a request that killed workers.
+pub(super) fn quarantined(left_ms: u64) -> Response {
+    let left_s = left_ms.div_ceil(1_000).to_string();
+    reply::plain(503, "not answered for a while: this request ended the server's processes")
+        .with("Retry-After", left_s)
+}
+
+fn late() -> Response {
+    reply::plain(504, "the answer took too long")
 }
 
 /// The answer to what no site is asked for: methods that no map knows, and the

@@ -142,6 +142,8 @@ struct Worker {
     scratch: Vec<u8>,
     /// What stands around the body of the response that is being made.
     frames: Frames,
+    /// Method and target of the request that is being taken up.
+    line: String,
     door_looked_ms: u64,
 }
 
@@ -269,6 +271,7 @@ impl Worker {
             term,
             scratch: vec![0; SCRATCH_BYTES],
             frames: Frames::default(),
+            line: String::with_capacity(1024),
             door_looked_ms: 0,
         })
     }

@@ -5,7 +5,7 @@
 //! Threads come with demand and leave when they have been idle for a while.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use mio::{Token, Waker};
 
 use super::access::count_work;
-use crate::board::Board;
+use super::exchange::quarantined;
+use crate::board::{Board, fingerprint};
 use crate::log;
 use crate::plan::{Gate, Turn};
 use crate::service::Work;
@@ -40,13 +41,19 @@ const WITHDRAWN: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Ticket {
     state: AtomicU8,
+    /// 0: not begun.
+    begun_ms: AtomicU64,
     queued: Arc<AtomicUsize>,
 }
 
 impl Ticket {
     fn new(queued: &Arc<AtomicUsize>) -> Arc<Ticket> {
         queued.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Ticket { state: AtomicU8::new(QUEUED), queued: Arc::clone(queued) })
+        Arc::new(Ticket {
+            state: AtomicU8::new(QUEUED),
+            begun_ms: AtomicU64::new(0),
+            queued: Arc::clone(queued),
+        })
     }
 
     /// Takes the job back; false when a thread has begun it.
@@ -55,7 +62,13 @@ impl Ticket {
     }
 
     fn begin(&self) -> bool {
+        self.begun_ms.store(sys::monotonic_ms(), Ordering::Relaxed);
         self.leave_queue(BEGUN)
+    }
+
+    /// When a thread began it, by the monotonic clock of `sys`; 0 before.
+    pub fn begun_ms(&self) -> u64 {
+        self.begun_ms.load(Ordering::Relaxed)
     }
 
     fn leave_queue(&self, next: u8) -> bool {
@@ -241,9 +254,19 @@ impl Shared {
             return;
         }
         let queued = job.asked_at.elapsed();
+        let now_ms = sys::monotonic_ms();
+        if self.board.has_quarantine(now_ms)
+            && let Some(left_ms) = self.board.quarantine_left_ms(fingerprint(&job.line), now_ms)
+        {
+            return self.finish(job.owner, quarantined(left_ms));
+        }
         let slot = self.board.slot(self.slot);
-        slot.mark_busy(place, fingerprint(&job.line), sys::monotonic_ms());
-        let outcome = catch_unwind(AssertUnwindSafe(|| (job.work)(&turn)));
+        slot.mark_busy(place, &job.line, now_ms);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            // Only tests make this place fail, and not with an error.
+            let _ = sys::failpoint::pass_with("plan", &job.line);
+            (job.work)(&turn)
+        }));
         drop(turn);
         slot.mark_idle(place);
         let response = outcome.unwrap_or_else(|_| {
@@ -251,20 +274,18 @@ impl Shared {
             reply::plain(500, "the server made a mistake")
         });
         count_work(&self.board, self.slot, &job.story.facts(), queued);
-        let _ = self.finished.send(Finished { owner: job.owner, response });
+        self.finish(job.owner, response);
+    }
+
+    /// Hands an outcome to the loop.
+    fn finish(&self, owner: Token, response: Response) {
+        let _ = self.finished.send(Finished { owner, response });
         if !self.woken.swap(true, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
             log::alert!("cannot wake the event loop: {error}");
         }
     }
-}
-
-/// FNV-1a of a request line: tells a request that kills workers again and
-/// again, on the board and in the log.
-pub(super) fn fingerprint(line: &str) -> u64 {
-    line.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

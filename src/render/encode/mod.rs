@@ -58,6 +58,8 @@ pub struct GeoTag {
 ///   palette to choose, the file finds its own), else lossy with `jpeg_quality`.
 /// - `geo` is written into GeoTIFF, and ignored elsewhere.
 pub fn encode(raster: &Raster, options: &ImageOptions, geo: Option<&GeoTag>) -> Result<Encoded, EncodeError> {
+    // Only tests make this place fail, and not with an error.
+    let _ = crate::sys::failpoint::pass("render");
     let format = match options.format {
         Format::Mixed if keeps_alpha(raster, options) => Format::Png,
         Format::Mixed => Format::Jpeg,
