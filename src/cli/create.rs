@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Name below `etc/` and content.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("rhumb.yaml", include_str!("../../etc/rhumb.yaml")),
     ("develop.yaml", include_str!("../../etc/develop.yaml")),
     ("mapproxy.yaml", include_str!("../../etc/mapproxy.yaml")),
@@ -19,6 +19,7 @@ const FILES: [(&str, &str); 12] = [
     ("nginx-scgi.conf", include_str!("../../etc/nginx-scgi.conf")),
     ("lighttpd.conf", include_str!("../../etc/lighttpd.conf")),
     ("apache.conf", include_str!("../../etc/apache.conf")),
+    ("apache-fcgi.conf", include_str!("../../etc/apache-fcgi.conf")),
     ("haproxy.cfg", include_str!("../../etc/haproxy.cfg")),
 ];
 

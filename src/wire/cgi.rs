@@ -306,7 +306,7 @@ fn find_place(pairs: &Pairs, uri: Option<&str>, mount: &Mount) -> Result<Place, 
     if script.is_empty() && info.is_empty() {
         info = document.clone().or(uri_path.clone()).ok_or(bad("no path"))?;
     }
-    let script = script.trim_end_matches('/');
+    let (named, script) = (script.as_str(), script.trim_end_matches('/'));
     // uWSGI's way to mount: the path holds the name of the mount, too.
     if let Some(rest) = below(&info, script).filter(|_| !script.is_empty()) {
         let repeated = format!("{script}{info}");
@@ -314,7 +314,8 @@ fn find_place(pairs: &Pairs, uri: Option<&str>, mount: &Mount) -> Result<Place, 
             info = rest.to_owned();
         }
     }
-    let whole = format!("{script}{info}");
+    // Apache's mod_proxy_fcgi tells the whole path as SCRIPT_NAME, and a slash at its end counts.
+    let whole = if info.is_empty() { named.to_owned() } else { format!("{script}{info}") };
     if let Some(prefix) = &mount.prefix {
         let path = below(&whole, prefix).unwrap_or(&whole);
         return Ok(place(prefix, path));

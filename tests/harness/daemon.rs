@@ -129,7 +129,7 @@ fn launch(
     std::thread::spawn(move || {
         // Other lines are for people.
         let lines = BufReader::new(out).lines().map_while(Result::ok);
-        for address in lines.filter_map(|l| l.split_whitespace().find_map(|w| w.parse::<SocketAddr>().ok())) {
+        for address in lines.filter_map(|line| listening_address(&line)) {
             let _ = told.send(address);
         }
     });
@@ -151,6 +151,14 @@ fn launch(
         ended: false,
         faults: false,
     })
+}
+
+/// The first TCP address in the line of `--ready-fd`; none but 0.0.0.0:0
+/// where the daemon listens on Unix sockets alone. `None` for other lines.
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    let is_place = ["http ", "fastcgi ", "scgi ", "uwsgi "].iter().any(|protocol| line.starts_with(protocol));
+    let on_sockets = is_place.then_some(SocketAddr::from(([0, 0, 0, 0], 0)));
+    line.split_whitespace().find_map(|word| word.parse().ok()).or(on_sockets)
 }
 
 fn read_logs(dir: &Path) -> String {

@@ -7,13 +7,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
 use socket2::{Domain, Socket, Type};
 
-use super::client::{Client, End, Reply};
-use super::{TestDir, await_some, silent};
+use super::client::Client;
+use super::{TestDir, await_some};
+
+/// The longest that a server may take to end by itself.
+const ENDING_MAX: Duration = Duration::from_secs(5);
 
 /// A port that nobody else gets while this lives. It is bound and does not
 /// listen, which keeps it from the kernel's own choices and lets a server that
@@ -37,13 +41,18 @@ impl Port {
     }
 }
 
-/// A running server that is not ours.
-pub struct Front {
+/// A running program that is not ours, ended with the test.
+pub struct Program {
     child: Child,
     name: &'static str,
+    log: PathBuf,
+}
+
+/// A web server that clients talk to.
+pub struct Front {
+    program: Program,
     port: Port,
     pub address: SocketAddr,
-    log: PathBuf,
 }
 
 /// What stands in a text exactly so, replaced: a snippet in which a test
@@ -87,9 +96,14 @@ pub fn unprivileged(program: &Path) -> Command {
     command
 }
 
-impl Front {
-    /// Starts a server that will listen on `port`; its output goes to `log`.
-    pub fn start(name: &'static str, mut command: Command, port: Port, log: PathBuf) -> Front {
+impl Program {
+    /// Starts a program whose output goes to `log`, and waits until it is ready.
+    pub fn start(
+        name: &'static str,
+        mut command: Command,
+        log: PathBuf,
+        is_ready: impl Fn() -> bool,
+    ) -> Program {
         let output = std::fs::File::create(&log).expect("a log");
         let child = command
             .stdin(Stdio::null())
@@ -98,14 +112,51 @@ impl Front {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} starts: {error}"));
-        let mut front = Front { child, name, address: port.address(), port, log };
-        await_some(&format!("{name} to listen"), || {
-            if let Ok(Some(status)) = front.child.try_wait() {
-                panic!("{name} ended with {status}:\n{}", front.log());
+        let mut program = Program { child, name, log };
+        await_some(&format!("{name} to be ready"), || {
+            if let Ok(Some(status)) = program.child.try_wait() {
+                panic!("{name} ended with {status}:\n{}", program.log());
             }
-            TcpStream::connect(front.address).ok()
+            is_ready().then_some(())
         });
-        front
+        program
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed and logged so far.
+    pub fn log(&self) -> String {
+        [self.log.clone(), self.log.with_file_name("error.log")]
+            .iter()
+            .map(|path| std::fs::read_to_string(path).unwrap_or_default())
+            .collect()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let group = self.pid();
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}", self.name, self.log());
+        }
+        let _ = killpg(Pid::from_raw(group as i32), Signal::SIGTERM);
+        let deadline = Instant::now() + ENDING_MAX;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = killpg(Pid::from_raw(group as i32), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Front {
+    /// Starts a server that will listen on `port`; its output goes to `log`.
+    pub fn start(name: &'static str, command: Command, port: Port, log: PathBuf) -> Front {
+        let address = port.address();
+        let program = Program::start(name, command, log, || TcpStream::connect(address).is_ok());
+        Front { program, port, address }
     }
 
     /// nginx with a snippet whose server says `listen 80;`.
@@ -124,7 +175,7 @@ impl Front {
         let config = dir.write(
             "nginx/nginx.conf",
             format!(
-                "{user}worker_processes 2;\npid {home}/nginx.pid;\ndaemon off;\nerror_log stderr warn;\n\
+                "{user}worker_processes 2;\npid {home}/master;\ndaemon off;\nerror_log stderr warn;\n\
                  events {{ worker_connections 1024; }}\n\
                  http {{\n    access_log {home}/access.log;\n{temporary}{site}}}\n",
                 home = home.display()
@@ -154,10 +205,12 @@ impl Front {
         let config = dir.write(
             "apache/apache.conf",
             format!(
-                "{modules}ServerRoot {home}\nServerName localhost\nListen {address}\nPidFile {home}/apache.pid\n\
+                "{modules}ServerRoot {home}\nServerName localhost\nListen {address}\nPidFile {home}/master\n\
                  Mutex file:{home} default\nDefaultRuntimeDir {home}\nErrorLog {home}/error.log\nTypesConfig /etc/mime.types\n\
                  LogLevel warn\nStartServers 2\nServerLimit 4\nThreadsPerChild 64\nMaxRequestWorkers 256\nMinSpareThreads 64\n\
-                 <Directory />\n  Require all granted\n</Directory>\n{site}\n",
+                 <Directory />\n  Require all granted\n</Directory>\n\
+                 <IfModule wsgi_module>\n  WSGISocketPrefix {home}/wsgi\n</IfModule>\n\
+                 <IfModule fcgid_module>\n  FcgidIPCDir {home}\n  FcgidProcessTableFile {home}/fcgid_shm\n</IfModule>\n{site}\n",
                 home = home.display()
             ),
         );
@@ -184,7 +237,7 @@ impl Front {
             "lighttpd/lighttpd.conf",
             format!(
                 "server.document-root = \"{home}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
-                 server.errorlog = \"{home}/error.log\"\nserver.pid-file = \"{home}/lighttpd.pid\"\n\
+                 server.errorlog = \"{home}/error.log\"\nserver.pid-file = \"{home}/master\"\n\
                  server.upload-dirs = ( \"{home}\" )\n{snippet}\n",
                 home = home.display(),
                 port = port.number
@@ -196,50 +249,18 @@ impl Front {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.program.pid()
     }
 
     pub fn port(&self) -> u16 {
         self.port.number
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid() as i32), signal).expect("the server is there");
-    }
-
     pub fn client(&self) -> Client {
-        Client::connect(self.address).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        Client::connect(self.address).unwrap_or_else(|error| panic!("{}: {error}", self.program.name))
     }
 
-    /// One request on a connection of its own; raw bytes of a whole request.
-    pub fn ask(&self, request: &str) -> Result<Reply, End> {
-        let mut client = self.client();
-        client.send(request).map_err(|_| End::Reset)?;
-        client.read_reply(request.starts_with("HEAD "))
-    }
-
-    /// What it has printed and logged so far.
     pub fn log(&self) -> String {
-        [self.log.clone(), self.log.with_file_name("error.log")]
-            .iter()
-            .map(|path| std::fs::read_to_string(path).unwrap_or_default())
-            .collect()
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        let group = self.pid();
-        if std::thread::panicking() {
-            eprintln!("--- log of {}\n{}", self.name, self.log());
-        }
-        let _ = killpg(Pid::from_raw(group as i32), Signal::SIGTERM);
-        let deadline = std::time::Instant::now() + super::PATIENCE;
-        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        let _ = killpg(Pid::from_raw(group as i32), Signal::SIGKILL);
-        let _ = self.child.wait();
-        debug_assert!(silent::group(group).is_empty() || std::thread::panicking());
+        self.program.log()
     }
 }

@@ -105,6 +105,12 @@ pub fn painted_daemon(dir: &TestDir, upstream: &Upstream, daemon_yaml: &str) -> 
     Setup::new(dir, painted_map(upstream)).daemon_yaml(daemon_yaml).start()
 }
 
+/// The same with further entries of `listen`.
+pub fn listening_daemon(dir: &TestDir, upstream: &Upstream, listen: &str) -> Daemon {
+    let setup = Setup::new(dir, painted_map(upstream));
+    Setup { listener_yaml: listen.to_owned(), ..setup }.start()
+}
+
 fn read(client: &mut Client, request: &str) -> Reply {
     client.send(request).expect("the server reads");
     client.read_reply(request.starts_with("HEAD ")).unwrap_or_else(|end| panic!("{end:?} after\n{request}"))
@@ -138,20 +144,22 @@ pub fn check_same(daemon: &Daemon, front: &Front, published: &Published<'_>) {
     let tile = read(&mut direct, &bytes(&get(TILE), "", host, "", ""));
     painted::check(&tile.body, 5, 17, 11).expect("the right tile");
     let etag = tile.header("etag").expect("a tile has an ETag").to_owned();
+    let requests = requests();
+    let answers: Vec<Reply> = requests
+        .iter()
+        .map(|asked| {
+            let request = bytes(asked, "", host, &script_name, &etag);
+            // Asked thrice: the first answers may be ones that were just made, by either worker.
+            read(&mut daemon.client(), &request);
+            read(&mut daemon.client(), &request);
+            read(&mut daemon.client(), &request)
+        })
+        .collect();
     let mut faults = Vec::new();
     // Kept through all of the set, as clients do.
     let mut through = front.client();
-    for asked in requests() {
-        // Asked twice: the first answer may be one that was just made.
-        for _ in 0..2 {
-            let mut direct = daemon.client();
-            let request = bytes(&asked, "", host, &script_name, &etag);
-            read(&mut direct, &request);
-        }
-        let mut direct = daemon.client();
-        let ours = read(&mut direct, &bytes(&asked, "", host, &script_name, &etag));
-        let request = bytes(&asked, published.prefix, host, "", &etag);
-        let theirs = read(&mut through, &request);
+    for (asked, ours) in requests.iter().zip(answers) {
+        let theirs = read(&mut through, &bytes(asked, published.prefix, host, "", &etag));
         if theirs.closes() {
             through = front.client();
         }

@@ -1,7 +1,7 @@
 //! Nothing is lost behind a proxy (issue criterion "in front"): 64 clients
 //! that keep their connections and pipeline, and 64 that come for one request,
-//! while the daemon is reloaded, refuses broken files, and gains and loses
-//! workers.
+//! while the daemon is reloaded, refuses broken files, gains and loses workers,
+//! and replaces those that have served enough.
 
 use nix::sys::signal::Signal;
 
@@ -14,6 +14,10 @@ use crate::reload::{broken_map, check_refusal, reload, reload_in_vain, titled_ma
 
 /// Reloads, every fifth of a broken file.
 const RELOADS: usize = 60;
+/// Workers that are replaced because they have served enough.
+const RECYCLED: usize = 20;
+/// After so many requests.
+const LIMITS: &str = "limits: {requests_max: 400}\n";
 /// Workers without TTIN.
 const WORKERS: usize = 2;
 
@@ -48,18 +52,23 @@ fn check_nothing_is_lost(daemon: &Daemon, upstream: &Upstream, front: &Front) {
         }
         load.await_answers(20);
     }
+    for number in 1..=RECYCLED {
+        daemon.await_log(": replaced", number);
+    }
     reload(daemon, &titled_map(upstream, "After all"));
     load.await_answers(200);
     let tally = load.stop();
     eprintln!("{tally:?}");
     tally.check();
+    let recycled = daemon.log().matches(": replaced").count();
+    eprintln!("{recycled} workers replaced after their requests");
     daemon.await_workers(WORKERS, &[]);
 }
 
 #[test]
 fn nothing_is_lost_behind_nginx() {
     let (dir, upstream) = (TestDir::new("storm-nginx"), Upstream::start());
-    let daemon = painted_daemon(&dir, &upstream, "");
+    let daemon = painted_daemon(&dir, &upstream, LIMITS);
     let site = put(&snippet("etc/nginx.conf"), "127.0.0.1:8080;", &format!("{};", daemon.address));
     let nginx = Front::nginx(&dir, &site);
     check_nothing_is_lost(&daemon, &upstream, &nginx);
@@ -70,7 +79,7 @@ fn nothing_is_lost_behind_nginx() {
 #[test]
 fn nothing_is_lost_behind_haproxy() {
     let (dir, upstream) = (TestDir::new("storm-haproxy"), Upstream::start());
-    let daemon = painted_daemon(&dir, &upstream, "");
+    let daemon = painted_daemon(&dir, &upstream, LIMITS);
     let config = put(&snippet("etc/haproxy.cfg"), "127.0.0.1:8080", &daemon.address.to_string());
     let haproxy = Front::haproxy(&dir, &put(&config, " check port 9180", ""));
     check_nothing_is_lost(&daemon, &upstream, &haproxy);

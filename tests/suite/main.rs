@@ -18,6 +18,8 @@ mod front;
 #[cfg(feature = "peers")]
 mod front_apache;
 #[cfg(feature = "peers")]
+mod front_before;
+#[cfg(feature = "peers")]
 mod front_haproxy;
 #[cfg(feature = "peers")]
 mod front_nginx;
