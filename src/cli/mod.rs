@@ -104,6 +104,9 @@ struct Start {
     /// first workers are ready
     #[arg(long, value_name = "N", global = true)]
     ready_fd: Option<i32>,
+    /// Say whether this program can take over from a running one, and end
+    #[arg(long, global = true, hide = true)]
+    handshake: bool,
 }
 
 #[derive(Args)]

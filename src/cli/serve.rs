@@ -10,7 +10,7 @@ use crate::conf::daemon::{
     self, Daemon, Fsync, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol,
 };
 use crate::conf::{FileSet, Finding};
-use crate::master::{self, Recipe, Settle};
+use crate::master::{self, Origin, Recipe, Settle};
 use crate::{app, log, sys};
 
 const PORT: u16 = 8080;
@@ -56,22 +56,36 @@ enum Attended {
 }
 
 fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
-    let ready = match start.ready_fd.map(sys::adopt_descriptor).transpose() {
+    if start.handshake {
+        return ExitCode::from(master::answer_handshake(&settle, build));
+    }
+    // Before anything else opens a descriptor, forks or changes directory.
+    let origin = match Origin::take() {
+        Ok(origin) => origin,
+        Err(error) => {
+            log::error!("cannot start: {error}");
+            return ExitCode::from(SYSTEM_REFUSED);
+        }
+    };
+    // Who started the old master has heard that it is ready.
+    let is_heir = origin.parent.is_some();
+    let ready = match start.ready_fd.filter(|_| !is_heir).map(sys::adopt_descriptor).transpose() {
         Ok(ready) => ready,
         Err(error) => {
             log::error!("--ready-fd {}: {error}", start.ready_fd.unwrap_or(-1));
             return ExitCode::from(USAGE);
         }
     };
-    let launch = match (attended == Attended::Detached).then(master::detach).transpose() {
+    let detaches = attended == Attended::Detached && !is_heir;
+    let launch = match detaches.then(master::detach).transpose() {
         Ok(launch) => launch,
         Err(error) => {
             log::error!("cannot go to the background: {error}");
             return ExitCode::from(SYSTEM_REFUSED);
         }
     };
-    let shows_demo = attended == Attended::Yes;
-    master::run(Recipe { settle, build, ready, shows_demo, launch })
+    let shows_demo = attended == Attended::Yes && !is_heir;
+    master::run(Recipe { settle, build, ready, shows_demo, launch }, origin)
 }
 
 /// The probe's work: everything a worker would do before it serves.

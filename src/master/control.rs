@@ -117,32 +117,35 @@ impl Control {
     /// # Errors
     /// Somebody lives at the path, or it cannot be had.
     pub fn open(path: &Path, may_replace: bool, registry: &Registry) -> io::Result<Control> {
-        let place = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if !may_replace && std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(place(io::Error::other("another program listens there already")));
+            return Err(at(path, &io::Error::other("another program listens there already")));
         }
         if let Ok(meta) = fs::symlink_metadata(path)
             && !meta.file_type().is_socket()
         {
-            return Err(place(io::Error::other("is there already and is no socket")));
+            return Err(at(path, &io::Error::other("is there already and is no socket")));
         }
-        // Shorter than any name that a person would choose: the length of a
-        // socket's path is bounded.
-        let temporary = path.with_file_name(format!(".{}", std::process::id()));
-        let _ = fs::remove_file(&temporary);
-        let mut listener = UnixListener::bind(&temporary).map_err(place)?;
-        let opened = fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))
-            .and_then(|()| registry.register(&mut listener, LISTENER, Interest::READABLE))
-            .and_then(|()| fs::symlink_metadata(&temporary));
-        let meta = opened.inspect_err(|_| drop(fs::remove_file(&temporary))).map_err(place)?;
+        let (listener, temporary, identity) = bind(path, registry).map_err(|error| at(path, &error))?;
         Ok(Control {
             listener,
             path: path.to_owned(),
             temporary: Some(temporary),
-            identity: (meta.dev(), meta.ino()),
+            identity,
             clients: Vec::new(),
             next_number: 0,
         })
+    }
+
+    /// Somebody else had the path and is gone: a new socket there.
+    ///
+    /// # Errors
+    /// As [`Control::open`].
+    pub fn restore(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.listener)?;
+        let (listener, temporary, identity) =
+            bind(&self.path, registry).map_err(|error| at(&self.path, &error))?;
+        (self.listener, self.temporary, self.identity) = (listener, Some(temporary), identity);
+        self.publish()
     }
 
     /// Puts the socket to its path, in place of what is there.
@@ -151,8 +154,7 @@ impl Control {
     /// The directory is not writable.
     pub fn publish(&mut self) -> io::Result<()> {
         let Some(temporary) = &self.temporary else { return Ok(()) };
-        fs::rename(temporary, &self.path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))?;
+        fs::rename(temporary, &self.path).map_err(|error| at(&self.path, &error))?;
         self.temporary = None;
         Ok(())
     }
@@ -257,6 +259,25 @@ impl Control {
         let timed = self.clients.iter().filter(|c| matches!(c.stage, Stage::Asking | Stage::Answered));
         timed.map(|client| client.deadline_ms).min()
     }
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// A listening socket beside `path`, for its owner only; where it lies, and
+/// what tells it from others.
+fn bind(path: &Path, registry: &Registry) -> io::Result<(UnixListener, PathBuf, (u64, u64))> {
+    // Shorter than any name that a person would choose: the length of a
+    // socket's path is bounded.
+    let temporary = path.with_file_name(format!(".{}", std::process::id()));
+    let _ = fs::remove_file(&temporary);
+    let mut listener = UnixListener::bind(&temporary)?;
+    let opened = fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))
+        .and_then(|()| registry.register(&mut listener, LISTENER, Interest::READABLE))
+        .and_then(|()| fs::symlink_metadata(&temporary));
+    let meta = opened.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    Ok((listener, temporary, (meta.dev(), meta.ino())))
 }
 
 impl Drop for Control {

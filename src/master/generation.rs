@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use super::listen::{Listener, open_listeners};
+use super::listen::{Listener, Place, open_listeners};
 use crate::board::SLOTS_MAX;
 use crate::conf::Daemon;
 use crate::log;
@@ -21,7 +21,7 @@ pub struct Generation {
     /// The checked files, in a memory file that nobody can change.
     pub files: OwnedFd,
     /// In the order of `daemon.listen`.
-    pub listeners: Vec<Rc<Listener>>,
+    pub listeners: Vec<Listener>,
     pub worker_count: usize,
     /// Whom the workers become.
     pub identity: Option<Identity>,
@@ -37,11 +37,10 @@ impl Generation {
         number: u64,
         daemon: Daemon,
         files: OwnedFd,
-        present: Option<&Generation>,
+        present: &[Rc<Place>],
     ) -> io::Result<Generation> {
         let identity = sys::find_identity(daemon.user.as_deref(), daemon.group.as_deref())?;
-        let kept = present.map_or(&[][..], |present| &present.listeners);
-        let listeners = open_listeners(&daemon.listen, kept).map_err(io::Error::other)?;
+        let listeners = open_listeners(&daemon.listen, present).map_err(io::Error::other)?;
         // Last, since it takes effect at once.
         log::open(&daemon.log)?;
         if let Some(identity) = &identity

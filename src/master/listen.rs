@@ -2,10 +2,11 @@
 //! over reloads by their address. No SO_REUSEPORT: closing one of several such
 //! sockets resets the connections that wait on it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,25 @@ use crate::log;
 /// this to `net.core.somaxconn`).
 const BACKLOG: i32 = 1024;
 
-/// One listening socket. The last `Rc` closes it and removes its path.
+/// A socket as one generation uses it.
 pub struct Listener {
-    /// As configured: what a reload compares.
     wanted: Listen,
+    place: Rc<Place>,
+}
+
+/// One listening socket. The last `Rc` closes it and removes its path, unless
+/// that is somebody else's.
+pub struct Place {
+    /// As configured when it was opened: what a reload compares.
+    key: ListenAddress,
     /// As bound: a port 0 has become a real one.
     bound: Bound,
     socket: OwnedFd,
+    /// From whoever started us (socket activation), under this name: never
+    /// removed.
+    given: Option<String>,
+    /// Another master uses it too, and will remove the path.
+    lent: Cell<bool>,
 }
 
 enum Bound {
@@ -43,27 +56,35 @@ pub struct ListenError {
 }
 
 /// The sockets for `wanted`, in that order: those of `present` that have the
-/// address already, new ones for the rest.
+/// address already, or bear the protocol as their name where they were given;
+/// new ones for the rest.
 ///
 /// # Errors
 /// The first address that cannot be had; what was opened for the others is
 /// closed again.
-pub fn open_listeners(wanted: &[Listen], present: &[Rc<Listener>]) -> Result<Vec<Rc<Listener>>, ListenError> {
-    let mut listeners: Vec<Rc<Listener>> = Vec::with_capacity(wanted.len());
+pub fn open_listeners(wanted: &[Listen], present: &[Rc<Place>]) -> Result<Vec<Listener>, ListenError> {
+    let mut listeners: Vec<Listener> = Vec::with_capacity(wanted.len());
     for listen in wanted {
+        let is_taken = |place: &Rc<Place>| listeners.iter().any(|known| Rc::ptr_eq(&known.place, place));
         if listeners.iter().any(|listener| listener.wanted.address == listen.address) {
             return Err(refuse(&listen.address, "it is named twice"));
         }
-        let kept = present.iter().find(|listener| listener.wanted.address == listen.address);
-        let listener = match kept {
-            Some(listener) => {
-                set_mode(&listener.bound, listen.mode)
-                    .map_err(|error| refuse(&listen.address, &error.to_string()))?;
-                Rc::clone(listener)
-            }
-            None => Rc::new(Listener::open(listen)?),
+        let by_address = present.iter().find(|place| place.is_at(&listen.address) && !is_taken(place));
+        let is_elsewhere = |place: &Rc<Place>| wanted.iter().any(|other| place.is_at(&other.address));
+        let by_name = || {
+            let name = listen.protocol.key();
+            present.iter().find(|place| {
+                place.given.as_deref() == Some(name) && !is_taken(place) && !is_elsewhere(place)
+            })
         };
-        listeners.push(listener);
+        let place = match by_address.or_else(by_name) {
+            Some(place) => {
+                place.set_mode(listen.mode).map_err(|error| refuse(&listen.address, &error.to_string()))?;
+                Rc::clone(place)
+            }
+            None => Rc::new(Place::open(listen)?),
+        };
+        listeners.push(Listener { wanted: listen.clone(), place });
     }
     Ok(listeners)
 }
@@ -76,8 +97,8 @@ fn refuse(address: &ListenAddress, reason: &str) -> ListenError {
     ListenError { place, reason: reason.to_owned() }
 }
 
-impl Listener {
-    fn open(wanted: &Listen) -> Result<Listener, ListenError> {
+impl Place {
+    fn open(wanted: &Listen) -> Result<Place, ListenError> {
         let opened = match &wanted.address {
             ListenAddress::Tcp(address) => open_tcp(*address),
             ListenAddress::Unix(path) => open_unix(path),
@@ -93,25 +114,120 @@ impl Listener {
             };
             refuse(&wanted.address, &reason)
         })?;
-        // From here on a failure drops the listener, and so removes its path.
-        let listener = Listener { wanted: wanted.clone(), bound, socket: socket.into() };
-        set_mode(&listener.bound, wanted.mode)
-            .map_err(|error| refuse(&wanted.address, &error.to_string()))?;
-        Ok(listener)
+        // From here on a failure drops the place, and so removes its path.
+        let place = Place {
+            key: wanted.address.clone(),
+            bound,
+            socket: socket.into(),
+            given: None,
+            lent: Cell::new(false),
+        };
+        place.set_mode(wanted.mode).map_err(|error| refuse(&wanted.address, &error.to_string()))?;
+        Ok(place)
     }
 
+    /// Takes over a socket that listens already: from an old master, which
+    /// tells for which address it was opened, or (`given`, a name) from
+    /// whoever started us.
+    ///
+    /// # Errors
+    /// No listening stream socket.
+    pub fn adopt(socket: OwnedFd, key: Option<ListenAddress>, given: Option<String>) -> io::Result<Place> {
+        let socket = Socket::from(socket);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(io::Error::other("it is not a listening stream socket"));
+        }
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let bound = match (address.as_socket(), address.as_pathname()) {
+            (Some(address), _) => Bound::Tcp(address),
+            (None, Some(path)) => Bound::Unix(path.to_owned()),
+            (None, None) => return Err(io::Error::other("its kind of address is not known here")),
+        };
+        let key = key.unwrap_or_else(|| bound.address());
+        // Who gave it away uses it still.
+        Ok(Place { key, bound, socket: socket.into(), given, lent: Cell::new(true) })
+    }
+
+    fn is_at(&self, address: &ListenAddress) -> bool {
+        self.key == *address || (self.given.is_some() && self.bound.address() == *address)
+    }
+
+    /// For which address it was opened.
+    pub fn key(&self) -> &ListenAddress {
+        &self.key
+    }
+
+    /// Where it is bound.
+    pub fn address(&self) -> ListenAddress {
+        self.bound.address()
+    }
+
+    /// Where it is bound, and the name under which it was given, for the log.
+    pub fn describe(&self) -> String {
+        let place = match &self.bound {
+            Bound::Tcp(address) => address.to_string(),
+            Bound::Unix(path) => path.display().to_string(),
+        };
+        match self.given.as_deref() {
+            None | Some("") => place,
+            Some(name) => format!("{place} ({name})"),
+        }
+    }
+
+    /// The name under which it was given to us.
+    pub fn given(&self) -> Option<&str> {
+        self.given.as_deref()
+    }
+
+    /// Whether another master has it too, and so its path.
+    pub fn lend(&self, lent: bool) {
+        self.lent.set(lent);
+    }
+
+    fn set_mode(&self, mode: Option<u32>) -> io::Result<()> {
+        match (&self.bound, mode) {
+            // The mode of a given one is for whoever gave it.
+            (Bound::Unix(path), Some(mode)) if self.given.is_none() => {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Bound {
+    fn address(&self) -> ListenAddress {
+        match self {
+            Bound::Tcp(address) => ListenAddress::Tcp(*address),
+            Bound::Unix(path) => ListenAddress::Unix(path.clone()),
+        }
+    }
+}
+
+impl Listener {
     /// Another descriptor of the same socket, closed on exec: for a child.
     ///
     /// # Errors
     /// No descriptor is free.
     pub fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.socket.try_clone()
+        self.place.socket.try_clone()
+    }
+
+    pub fn place(&self) -> &Rc<Place> {
+        &self.place
     }
 
     /// Scheme and place, for example `http 127.0.0.1:8080`: for programs.
     pub fn describe(&self) -> String {
         let protocol = self.wanted.protocol.key();
-        match &self.bound {
+        match &self.place.bound {
             Bound::Tcp(address) => format!("{protocol} {address}"),
             Bound::Unix(path) => format!("{protocol} unix:{}", path.display()),
         }
@@ -120,7 +236,7 @@ impl Listener {
     /// An address that a browser on this machine can open; `None` for a Unix
     /// socket, and for what no browser speaks.
     pub fn browser_address(&self) -> Option<String> {
-        match &self.bound {
+        match &self.place.bound {
             _ if self.wanted.protocol != Protocol::Http => None,
             Bound::Tcp(address) if address.ip().is_unspecified() => {
                 Some(format!("http://localhost:{}/", address.port()))
@@ -135,7 +251,7 @@ impl Listener {
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = self.wanted.protocol;
-        match &self.bound {
+        match &self.place.bound {
             Bound::Tcp(address) if protocol == Protocol::Http => write!(f, "http://{address}/"),
             Bound::Tcp(address) => write!(f, "{} on {address}", protocol.key()),
             Bound::Unix(path) => write!(f, "{} on {}", protocol.key(), path.display()),
@@ -143,10 +259,12 @@ impl fmt::Display for Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Place {
     fn drop(&mut self) {
         // Only the master gets here: a child leaves by `_exit`.
-        if let Bound::Unix(path) = &self.bound
+        if self.given.is_none()
+            && !self.lent.get()
+            && let Bound::Unix(path) = &self.bound
             && let Err(error) = std::fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -191,15 +309,6 @@ fn is_stale(path: &Path) -> bool {
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-fn set_mode(bound: &Bound, mode: Option<u32>) -> io::Result<()> {
-    match (bound, mode) {
-        (Bound::Unix(path), Some(mode)) => {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +323,7 @@ mod tests {
     }
 
     fn bound(listener: &Listener) -> SocketAddr {
-        match listener.bound {
+        match listener.place.bound {
             Bound::Tcp(address) => address,
             Bound::Unix(_) => panic!("a Unix socket"),
         }
@@ -223,8 +332,8 @@ mod tests {
     #[test]
     fn a_reload_keeps_the_socket_and_its_port() {
         let first = open_listeners(&[tcp(0)], &[]).expect("open");
-        let second = open_listeners(&[tcp(0)], &first).expect("keep");
-        assert!(Rc::ptr_eq(&first[0], &second[0]));
+        let second = open_listeners(&[tcp(0)], &[Rc::clone(first[0].place())]).expect("keep");
+        assert!(Rc::ptr_eq(first[0].place(), second[0].place()));
         let address = bound(&first[0]);
         assert_ne!(address.port(), 0);
         drop(first);

@@ -12,15 +12,19 @@ mod headcount;
 mod launch;
 mod listen;
 mod muster;
+mod notify;
 mod orders;
+mod origin;
 mod pidfile;
 mod poison;
 mod probe;
 mod reload;
 mod signals;
 mod spawn;
+mod upgrade;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitCode;
@@ -37,7 +41,7 @@ use crate::board::Board;
 use crate::conf::daemon::{Limits, LogTarget};
 use crate::conf::{Daemon, FileSet, Finding};
 use crate::log;
-use crate::sys;
+use crate::sys::{self, exec::Start};
 
 use backoff::Backoff;
 use changes::Changes;
@@ -47,13 +51,18 @@ use crew::Worker;
 use generation::Generation;
 use headcount::Headcount;
 pub use launch::{Launch, detach};
+use listen::Place;
+use notify::Notifier;
 use orders::Outcome;
+pub use origin::Origin;
 use pidfile::PidFile;
 pub use pidfile::find_master;
 use poison::Suspects;
 use reload::Phase;
 use signals::Order;
 pub use signals::{Row, TABLE};
+pub use upgrade::answer_handshake;
+use upgrade::{Predecessor, Upgrade};
 use watch::OwnPause;
 
 /// Exit codes (DESIGN.md §2).
@@ -85,9 +94,9 @@ pub struct Recipe {
 pub type Settle = dyn Fn(&mut FileSet) -> (Option<Daemon>, Vec<Finding>);
 
 /// Checks, binds, forks, and supervises until told to stop.
-pub fn run(recipe: Recipe) -> ExitCode {
+pub fn run(recipe: Recipe, origin: Origin) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| log::alert!("{panic}")));
-    match Master::new(recipe) {
+    match Master::new(recipe, origin) {
         Ok(mut master) => ExitCode::from(master.supervise()),
         Err(error) => {
             log::error!("cannot start: {error}");
@@ -126,6 +135,18 @@ struct Master {
     look_at_files_ms: u64,
     pid_file: Option<PidFile>,
     control: Option<Control>,
+    /// How we were started, to start again.
+    start: Start,
+    notify_socket: Option<OsString>,
+    watchdog_us: Option<u64>,
+    notifier: Notifier,
+    /// Sockets that we were given.
+    inherited: Vec<Rc<Place>>,
+    upgrade: Upgrade,
+    upgrade_wanted: Option<&'static str>,
+    leaves_after_upgrade: bool,
+    /// The old master that we take over from, while it lives.
+    predecessor: Option<Predecessor>,
     last_reload: Option<Outcome>,
     born_ms: u64,
     stop: Option<Stop>,
@@ -134,13 +155,15 @@ struct Master {
 }
 
 impl Master {
-    fn new(recipe: Recipe) -> io::Result<Master> {
+    fn new(recipe: Recipe, origin: Origin) -> io::Result<Master> {
+        let Origin { start, parent, places, notify_socket, watchdog_us } = origin;
+        let notifier = Notifier::open(notify_socket.as_deref(), watchdog_us, parent.is_some());
         sys::set_thread_name("rhumb: master");
         let signals = signals::open()?;
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), SIGNALS, Interest::READABLE)?;
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Ok(Master {
+        let mut master = Master {
             recipe,
             poll,
             signals,
@@ -160,12 +183,25 @@ impl Master {
             look_at_files_ms: 0,
             pid_file: None,
             control: None,
+            start,
+            notify_socket,
+            watchdog_us,
+            notifier,
+            inherited: places,
+            upgrade: Upgrade::Idle,
+            upgrade_wanted: None,
+            leaves_after_upgrade: false,
+            predecessor: None,
             last_reload: None,
             born_ms: sys::monotonic_ms(),
             stop: None,
             exit_code: DONE,
             now_ms: sys::monotonic_ms(),
-        })
+        };
+        if let Some(parent) = parent {
+            master.adopt_predecessor(parent)?;
+        }
+        Ok(master)
     }
 
     /// The supervisor: hears what happened, then sees to what is due.
@@ -179,8 +215,10 @@ impl Master {
             self.look_at_files();
             self.kill_overdue();
             self.turn_generations();
+            self.turn_upgrade();
             self.keep_worker_count();
-            if self.stop.is_some() && self.workers.is_empty() && !self.phase.is_probing() {
+            self.notify_progress();
+            if self.has_left() {
                 return self.leave();
             }
             self.sleep(&mut events);
@@ -214,6 +252,8 @@ impl Master {
         {
             wake_ms = wake_ms.min(probe.deadline_ms);
         }
+        let dues = [self.upgrade.deadline_ms(), self.next_notice_ms()];
+        wake_ms = dues.into_iter().flatten().fold(wake_ms, u64::min);
         if let Some(deadline_ms) = self.control.as_ref().and_then(Control::next_deadline_ms) {
             wake_ms = wake_ms.min(deadline_ms);
         }
@@ -233,6 +273,7 @@ impl Master {
 
     fn obey(&mut self, signal: Signal, order: Order) {
         match order {
+            Order::Reload if self.stop.is_none() && self.upgrade.is_standing() => self.take_back_service(),
             Order::Reload if self.stop.is_none() => self.want_reload("SIGHUP"),
             Order::Reload => log::info!("{signal} ignored: about to leave"),
             Order::StopGracefully if self.stop.is_none() => {
@@ -242,7 +283,7 @@ impl Master {
             Order::StopQuickly if self.stop == Some(Stop::Quickly) => self.kill_all(),
             Order::StopQuickly => self.begin_stop(Stop::Quickly, signal.as_str()),
             Order::ReopenLogs => drop(self.reopen_logs()),
-            Order::Upgrade => log::warn!("{signal}: not in this release"),
+            Order::Upgrade => drop(self.want_upgrade("SIGUSR2")),
             Order::DropWorkers | Order::AddWorker | Order::RemoveWorker if self.stop.is_some() => {}
             Order::DropWorkers => self.send_workers_away(signal.as_str()),
             Order::AddWorker => self.add_worker(signal.as_str()),
@@ -263,6 +304,13 @@ impl Master {
         self.stop = Some(stop);
         self.reload_wanted = None;
         self.disappoint_waiting();
+        self.leave_upgrade();
+        match &self.predecessor {
+            // It goes on in our place.
+            Some(predecessor) => self.notifier.hand_over(predecessor.pid),
+            None => self.notify_stopping(stop),
+        }
+        let goes_on_elsewhere = self.upgrade.is_standing() || self.predecessor.is_some();
         if let Phase::Probing(probe) = &self.phase {
             probe.kill();
         } else {
@@ -271,6 +319,7 @@ impl Master {
         let drain_max_ms = self.limits.drain_max_ms;
         for worker in &mut self.workers {
             match stop {
+                Stop::Gracefully if goes_on_elsewhere => worker.drain(self.now_ms, drain_max_ms),
                 Stop::Gracefully => worker.finish(self.now_ms, drain_max_ms),
                 Stop::Quickly => worker.terminate(self.now_ms, QUICK_STOP_MS),
             }
@@ -305,7 +354,9 @@ impl Master {
     }
 
     fn is_watching_files(&self) -> bool {
-        self.stop.is_none() && self.current.as_ref().is_some_and(|current| current.daemon.watch)
+        self.stop.is_none()
+            && !self.upgrade.is_standing()
+            && self.current.as_ref().is_some_and(|current| current.daemon.watch)
     }
 
     fn look_at_files(&mut self) {
@@ -315,6 +366,11 @@ impl Master {
                 self.reload_wanted.get_or_insert("a file changed");
             }
         }
+    }
+
+    fn has_left(&self) -> bool {
+        let is_busy = self.phase.is_probing() || self.upgrade.is_under_way();
+        self.stop.is_some() && self.workers.is_empty() && !is_busy
     }
 
     /// Everybody has left.
@@ -331,6 +387,7 @@ impl Master {
 
     /// Tells the world, once, that the first workers are ready.
     fn announce(&mut self, generation: &Generation) {
+        self.notifier.ready(&self.tell_state());
         log::info!("ready: {} workers, {}", generation.worker_count, generation.places());
         if self.recipe.shows_demo
             && let Some(address) = generation.listeners.iter().find_map(|l| l.browser_address())

@@ -37,6 +37,9 @@ impl Master {
 
     pub(super) fn reap_children(&mut self) {
         while let Some((pid, ending)) = sys::reap() {
+            if self.note_upgrade_end(pid, ending) {
+                continue;
+            }
             if self.phase.is_probe(pid) {
                 self.judge_probe(ending);
             } else if let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) {

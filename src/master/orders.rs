@@ -78,7 +78,7 @@ impl Master {
                 self.obey_stop(Stop::Gracefully, "rhumb quit");
                 Granted::Later(Awaited::End)
             }
-            Wish::Upgrade => Granted::Now(refusal(SYSTEM_REFUSED, "not in this release")),
+            Wish::Upgrade => self.grant_upgrade(),
             Wish::Signal(row) => {
                 self.obey(row.signal, row.order);
                 Granted::Now(consent(&format!("{} obeyed", row.signal)))
@@ -173,6 +173,7 @@ impl Master {
             "reloads": done,
             "reloads_refused": refused,
             "last_reload": self.last_reload.as_ref().map(Outcome::tell),
+            "upgrade": self.describe_upgrade(),
 
         })
     }

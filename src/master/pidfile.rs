@@ -11,6 +11,10 @@ use crate::log;
 /// A pid file that holds our number; dropped, it is removed.
 pub struct PidFile {
     path: PathBuf,
+    /// Written, but not in its place yet.
+    temporary: Option<PathBuf>,
+    /// Renamed, while a new master uses the path.
+    is_aside: bool,
 }
 
 impl PidFile {
@@ -19,6 +23,17 @@ impl PidFile {
     /// # Errors
     /// A rhumb that lives has it, or it cannot be written.
     pub fn write(path: &Path) -> io::Result<PidFile> {
+        let mut file = PidFile::prepare(path)?;
+        file.publish()?;
+        Ok(file)
+    }
+
+    /// As [`PidFile::write`], but the file is not to be found before
+    /// [`PidFile::publish`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare(path: &Path) -> io::Result<PidFile> {
         let pid = std::process::id();
         if let Some(owner) = read_pid(path)
             && owner != pid
@@ -26,7 +41,6 @@ impl PidFile {
         {
             return Err(io::Error::other(format!("{}: rhumb runs already, pid {owner}", path.display())));
         }
-        let place = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{pid}.tmp"));
         let temporary = path.with_file_name(name);
@@ -37,13 +51,56 @@ impl PidFile {
             .create_new(true)
             .mode(0o644)
             .open(&temporary)
-            .and_then(|mut file| file.write_all(format!("{pid}\n").as_bytes()))
-            .and_then(|()| fs::rename(&temporary, path));
+            .and_then(|mut file| file.write_all(format!("{pid}\n").as_bytes()));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        written.map_err(place)?;
-        Ok(PidFile { path: path.to_owned() })
+        written.map_err(|error| at(path, &error))?;
+        Ok(PidFile { path: path.to_owned(), temporary: Some(temporary), is_aside: false })
+    }
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// The directory is not writable.
+    pub fn publish(&mut self) -> io::Result<()> {
+        let Some(temporary) = &self.temporary else { return Ok(()) };
+        fs::rename(temporary, &self.path).map_err(|error| at(&self.path, &error))?;
+        self.temporary = None;
+        // Of an old master that was killed.
+        let old = aside(&self.path);
+        if read_pid(&old).is_some_and(|pid| !is_rhumb(pid)) {
+            let _ = fs::remove_file(old);
+        }
+        Ok(())
+    }
+
+    /// Makes room for the pid file of a new master.
+    ///
+    /// # Errors
+    /// The directory is not writable.
+    pub fn step_aside(&mut self) -> io::Result<()> {
+        fs::rename(&self.path, aside(&self.path)).map_err(|error| at(&self.path, &error))?;
+        self.is_aside = true;
+        Ok(())
+    }
+
+    /// The new master is gone: the path is ours again.
+    pub fn step_back(&mut self) {
+        if !std::mem::replace(&mut self.is_aside, false) {
+            return;
+        }
+        if let Err(error) = fs::rename(aside(&self.path), &self.path) {
+            log::error!("{}: the pid file cannot be put back: {error}", self.path.display());
+        }
+    }
+
+    /// Removes what the old master left beside, if it was killed.
+    pub fn sweep_old(&self, old: u32) {
+        let left = aside(&self.path);
+        if read_pid(&left) == Some(old) {
+            let _ = fs::remove_file(left);
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -53,12 +110,28 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if read_pid(&self.path) == Some(std::process::id())
-            && let Err(error) = fs::remove_file(&self.path)
+        if let Some(temporary) = &self.temporary {
+            let _ = fs::remove_file(temporary);
+            return;
+        }
+        let path = if self.is_aside { aside(&self.path) } else { self.path.clone() };
+        if read_pid(&path) == Some(std::process::id())
+            && let Err(error) = fs::remove_file(&path)
         {
-            log::warn!("cannot remove {}: {error}", self.path.display());
+            log::warn!("cannot remove {}: {error}", path.display());
         }
     }
+}
+
+/// Where the pid file of an old master lies while a new one starts.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".oldbin");
+    PathBuf::from(name)
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// The master that a pid file tells of, if it lives and is one of ours.

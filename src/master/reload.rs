@@ -15,6 +15,7 @@ use super::changes::Changes;
 use super::control::Control;
 use super::crew::{Stage, Worker};
 use super::generation::Generation;
+use super::listen::Place;
 use super::orders::Outcome;
 use super::pidfile::PidFile;
 use super::probe::{Probe, Remark, Verdict};
@@ -109,6 +110,10 @@ impl Master {
 
     fn begin_reload_if_wanted(&mut self) {
         let Some(why) = self.reload_wanted else { return };
+        // The new master of an upgrade reads the configuration itself.
+        if self.upgrade.is_under_way() || self.upgrade.is_standing() {
+            return;
+        }
         if self.count_generations() >= self.limits.generations_max.max(2) {
             self.hasten_oldest_generation();
             return;
@@ -116,6 +121,7 @@ impl Master {
         self.reload_wanted = None;
         self.note_reload_begun();
         if self.current.is_some() {
+            self.notifier.reloading();
             log::info!("{why}: checking the configuration");
         }
         let of_several = |present: &&Rc<Generation>| matches!(present.daemon.maps, Maps::Directory(_));
@@ -161,8 +167,7 @@ impl Master {
             return self.refuse(CONFIGURATION_REFUSED, &remarks, "it has errors");
         };
         let number = self.generations_made + 1;
-        let present = self.current.clone();
-        match Generation::open(number, *daemon, files, present.as_deref()) {
+        match Generation::open(number, *daemon, files, &self.present_places()) {
             Ok(generation) => {
                 self.generations_made = number;
                 for remark in &remarks {
@@ -174,6 +179,13 @@ impl Master {
             }
             Err(error) => self.refuse(SYSTEM_REFUSED, &[], &error.to_string()),
         }
+    }
+
+    /// Sockets that are open already.
+    pub(super) fn present_places(&self) -> Vec<Rc<Place>> {
+        let current = self.current.iter().flat_map(|current| &current.listeners);
+        let own = current.map(|listener| Rc::clone(listener.place()));
+        own.chain(self.inherited.iter().cloned()).collect()
     }
 
     fn watch_files(&mut self, read: FileSet, since: SystemTime, accepted: Option<&Daemon>) {
@@ -214,7 +226,9 @@ impl Master {
         let wanted = generation.daemon.pid_file.as_deref();
         if is_start {
             // After the bind: a second start fails on the port, not on a race.
-            self.pid_file = wanted.map(PidFile::write).transpose()?;
+            // A new master shows itself once it is ready.
+            let write = if self.predecessor.is_some() { PidFile::prepare } else { PidFile::write };
+            self.pid_file = wanted.map(write).transpose()?;
         } else if wanted != self.pid_file.as_ref().map(PidFile::path) {
             log::warn!("pid_file has changed: that takes a restart");
         }
@@ -225,9 +239,12 @@ impl Master {
         let wanted = generation.daemon.control.as_deref();
         if is_start {
             let place = |error: std::io::Error| std::io::Error::other(format!("control: {error}"));
-            let open = |path| Control::open(path, false, self.poll.registry());
+            let is_heir = self.predecessor.is_some();
+            let open = |path| Control::open(path, is_heir, self.poll.registry());
             self.control = wanted.map(open).transpose().map_err(place)?;
-            if let Some(control) = &mut self.control {
+            if let Some(control) = &mut self.control
+                && !is_heir
+            {
                 control.publish().map_err(place)?;
             }
         } else if wanted != self.control.as_ref().map(Control::path) {
@@ -250,6 +267,9 @@ impl Master {
     }
 
     fn commit_roll(&mut self) {
+        if let Err(error) = self.show_itself() {
+            return self.abandon_roll(&error.to_string());
+        }
         let Phase::Rolling(roll) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
         let number = roll.incoming.number;
         for worker in &mut self.workers {
@@ -265,14 +285,40 @@ impl Master {
         let message = format!("generation {number} serves after {took_ms} ms");
         self.note_reload_ended(Outcome { warnings: roll.warnings, ..Outcome::new(DONE, message) });
         if roll.is_start {
-            return self.announce(&roll.incoming);
+            self.let_go_of_unused();
+            self.announce(&roll.incoming);
+            return self.tell_predecessor();
         }
+        self.notifier.ready(&self.tell_state());
         self.board.count_reload(true);
         log::info!(
             "reloaded: generation {number} serves after {took_ms} ms ({} workers, {})",
             roll.incoming.worker_count,
             roll.incoming.places()
         );
+    }
+
+    /// Sockets that we were given and that no `listen` names: those of an old
+    /// master stay until it is gone, those of systemd for ever.
+    fn let_go_of_unused(&mut self) {
+        if self.predecessor.is_none() {
+            self.inherited.retain(|place| place.given().is_some());
+        }
+        let used = |place: &Rc<Place>| {
+            let current = self.current.iter().flat_map(|current| &current.listeners);
+            current.into_iter().any(|listener| Rc::ptr_eq(listener.place(), place))
+        };
+        for place in self.inherited.iter().filter(|place| place.given().is_some() && !used(place)) {
+            log::warn!("the given socket {} stays unused: no `listen` names it", place.describe());
+        }
+    }
+
+    /// From here on pid file and control socket lead to us.
+    fn show_itself(&mut self) -> std::io::Result<()> {
+        if let Some(pid_file) = &mut self.pid_file {
+            pid_file.publish()?;
+        }
+        self.control.as_mut().map_or(Ok(()), Control::publish)
     }
 
     /// A worker died that nobody had asked to: whether its generation, on its
@@ -341,6 +387,7 @@ impl Master {
                 self.board.count_reload(false);
                 let message = format!("reload refused, generation {} serves on: {why}", current.number);
                 log::error!("{message}");
+                self.notifier.ready(&message);
                 let told = |errors: bool| {
                     let remarks = remarks.iter().filter(|remark| remark.is_error == errors);
                     remarks.map(|remark| remark.text.clone()).collect::<Vec<_>>()

@@ -30,6 +30,8 @@ pub struct Setup<'a> {
     /// Further lines of `rhumb.yaml`.
     pub daemon_yaml: String,
     pub env: Vec<(String, String)>,
+    /// What is run: `rhumb` itself, or a link to it.
+    pub program: PathBuf,
 }
 
 impl<'a> Setup<'a> {
@@ -46,6 +48,7 @@ impl<'a> Setup<'a> {
             listener_yaml: String::new(),
             daemon_yaml: String::new(),
             env: Vec::new(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_rhumb")),
         }
     }
 
@@ -68,6 +71,12 @@ impl<'a> Setup<'a> {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Runs another program file than `rhumb`'s own.
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
         self
     }
 
@@ -99,19 +108,20 @@ impl<'a> Setup<'a> {
             ),
         );
         let arguments = vec!["serve".into(), "-c".into(), config.clone().into_os_string()];
-        launch(self.dir.path(), &arguments, &self.env, config, map)
+        launch(&self.program, self.dir.path(), &arguments, &self.env, config, map)
     }
 }
 
 /// Starts the program, and waits until it says where it listens.
 fn launch(
+    program: &Path,
     dir: &Path,
     arguments: &[OsString],
     env: &[(String, String)],
     config: PathBuf,
     map: PathBuf,
 ) -> Result<Daemon, (Option<i32>, String)> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+    let mut command = Command::new(program);
     command
         .args(["--ready-fd", "1"])
         .args(arguments)
@@ -140,8 +150,10 @@ fn launch(
     };
     let worker_count = silent::children(child.id()).len();
     let descriptors = silent::descriptors(child.id());
+    let master = child.id();
     Ok(Daemon {
         child,
+        master,
         address,
         dir: dir.to_owned(),
         config,
@@ -171,6 +183,8 @@ fn read_logs(dir: &Path) -> String {
 /// A running daemon.
 pub struct Daemon {
     child: Child,
+    /// The master: the child, or one that took over from it.
+    master: u32,
     pub address: SocketAddr,
     pub dir: PathBuf,
     pub config: PathBuf,
@@ -193,7 +207,8 @@ impl Daemon {
     /// `rhumb develop` on a map, on a port that the kernel picks.
     pub fn develop(dir: &TestDir, map: &Path) -> Daemon {
         let arguments = ["develop".into(), "--bind".into(), "0".into(), map.as_os_str().to_owned()];
-        match launch(dir.path(), &arguments, &[], PathBuf::new(), map.to_owned()) {
+        let program = Path::new(env!("CARGO_BIN_EXE_rhumb"));
+        match launch(program, dir.path(), &arguments, &[], PathBuf::new(), map.to_owned()) {
             Ok(daemon) => daemon,
             Err((code, log)) => panic!("develop ended with {code:?} before it was ready:\n{log}"),
         }
@@ -202,14 +217,27 @@ impl Daemon {
     /// `rhumb` with just these arguments, as a document shows them.
     pub fn serve(dir: &TestDir, arguments: &[String]) -> Daemon {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        match launch(dir.path(), &arguments, &[], PathBuf::new(), PathBuf::new()) {
+        let program = Path::new(env!("CARGO_BIN_EXE_rhumb"));
+        match launch(program, dir.path(), &arguments, &[], PathBuf::new(), PathBuf::new()) {
             Ok(daemon) => daemon,
             Err((code, log)) => panic!("{arguments:?} ended with {code:?} before it was ready:\n{log}"),
         }
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.master
+    }
+
+    /// The daemon goes on as another process, which has taken over.
+    pub fn follow(&mut self, master: u32) {
+        self.master = master;
+        self.worker_count = silent::children(master).len();
+        self.descriptors = silent::descriptors(master);
+    }
+
+    /// Waits until the process that was started first has ended; its exit code.
+    pub fn await_first(&mut self) -> Option<i32> {
+        await_some("the first process to end", || self.child.try_wait().ok().flatten()).code()
     }
 
     pub fn url(&self, target: &str) -> String {
@@ -259,9 +287,10 @@ impl Daemon {
     /// all that it started too; the exit code (`None`: by a signal). Makes
     /// the silent checks.
     pub fn await_end(mut self) -> Option<i32> {
+        await_some("the master to end", || (!silent::lives(self.master)).then_some(()));
         let status = await_some("the daemon to end", || self.child.try_wait().ok().flatten());
         self.ended = true;
-        let group = self.pid();
+        let group = self.child.id();
         await_some("the workers to end", || silent::group(group).is_empty().then_some(()));
         silent::check_log(&self.log());
         silent::check_files(&self.dir);
@@ -303,11 +332,15 @@ impl Daemon {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let group = self.pid();
+        let group = self.child.id();
         let failing = std::thread::panicking();
         let surplus = self.surplus_descriptors();
-        let zombies = silent::zombies(group);
-        let _ = kill(Pid::from_raw(group as i32), Signal::SIGTERM);
+        let zombies = silent::zombies(self.master);
+        let _ = kill(Pid::from_raw(self.master as i32), Signal::SIGTERM);
+        await_some("the master to end after SIGTERM", || {
+            let _ = self.child.try_wait();
+            (!silent::lives(self.master)).then_some(())
+        });
         let status = await_some("the daemon to end after SIGTERM", || self.child.try_wait().ok().flatten());
         let left = silent::group(group);
         let _ = killpg(Pid::from_raw(group as i32), Signal::SIGKILL);
@@ -316,7 +349,10 @@ impl Daemon {
             return;
         }
         let log = self.log();
-        assert_eq!(status.code(), Some(0), "exit code after SIGTERM\n{log}");
+        // The end of one that took over is not ours to wait for.
+        if self.master == group {
+            assert_eq!(status.code(), Some(0), "exit code after SIGTERM\n{log}");
+        }
         assert!(left.is_empty(), "processes left behind: {left:?}");
         assert!(zombies.is_empty(), "zombies while it ran: {zombies:?}");
         assert_eq!(surplus, 0, "descriptors of the master beyond the {} when it was ready", self.descriptors);

@@ -22,6 +22,11 @@ fn processes() -> impl Iterator<Item = (u32, (char, u32, u32))> {
         .filter_map(|pid: u32| Some((pid, stat(pid)?)))
 }
 
+/// Whether a process is there and has not ended.
+pub fn lives(pid: u32) -> bool {
+    stat(pid).is_some_and(|(state, ..)| !matches!(state, 'Z' | 'X'))
+}
+
 /// Live children of a process.
 pub fn children(parent: u32) -> Vec<u32> {
     let mut found: Vec<u32> = processes()
