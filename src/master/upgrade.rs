@@ -114,6 +114,8 @@ impl Master {
     }
 
     pub(super) fn want_upgrade(&mut self, why: &'static str) -> Result<(), &'static str> {
+        // It may have left this moment.
+        self.watch_predecessor();
         let against = if self.stop.is_some() {
             Some("about to leave")
         } else if self.current.is_none() {
