@@ -1,23 +1,38 @@
 //! Nothing is lost behind a proxy (issue criterion "in front"): 64 clients
 //! that keep their connections and pipeline, and 64 that come for one request,
 //! while the daemon is reloaded, refuses broken files, gains and loses workers,
-//! and replaces those that have served enough.
+//! replaces those that have served enough, and is replaced itself.
 
 use nix::sys::signal::Signal;
 
+use crate::control::{act, reachable};
 use crate::front::painted_daemon;
 use crate::harness::front::{Front, put};
 use crate::harness::load::{Load, Style, Target, tiles_and_maps};
 use crate::harness::snippet::snippet;
-use crate::harness::{Daemon, Random, TestDir, Upstream, seed};
+use crate::harness::{Daemon, Random, TestDir, Upstream, await_some, seed};
 use crate::reload::{broken_map, check_refusal, reload, reload_in_vain, titled_map};
 
 /// Reloads, every fifth of a broken file.
 const RELOADS: usize = 60;
+/// An upgrade follows each of these; none is of a broken file, which an upgrade refuses too.
+const UPGRADES: [usize; 5] = [8, 19, 31, 42, 53];
 /// Workers that are replaced because they have served enough.
 const RECYCLED: usize = 20;
 /// After so many requests.
 const LIMITS: &str = "limits: {requests_max: 400}\n";
+
+/// `rhumb upgrade`; the test goes on with the new master.
+fn upgrade(daemon: &mut Daemon) {
+    let before = daemon.pid();
+    let (code, out, err) = act(daemon, &["upgrade"]);
+    assert_eq!(code, Some(0), "{out}{err}\n{}", daemon.log());
+    let new = await_some("the new master's pid file", || {
+        let text = std::fs::read_to_string(daemon.dir.join("rhumb.pid")).ok()?;
+        text.trim().parse().ok().filter(|pid| *pid != before)
+    });
+    daemon.follow(new);
+}
 /// Workers without TTIN.
 const WORKERS: usize = 2;
 
@@ -31,7 +46,7 @@ fn mostly_tiles(random: &mut Random) -> Target {
 }
 
 /// The whole storm through one proxy.
-fn check_nothing_is_lost(daemon: &Daemon, upstream: &Upstream, front: &Front) {
+fn check_nothing_is_lost(daemon: &mut Daemon, upstream: &Upstream, front: &Front) {
     let seed = seed("storm behind a proxy");
     let load = Load::start(front.address, seed, &styles(), mostly_tiles);
     load.await_answers(500);
@@ -50,6 +65,9 @@ fn check_nothing_is_lost(daemon: &Daemon, upstream: &Upstream, front: &Front) {
             daemon.signal(Signal::SIGTTOU);
             daemon.await_log("SIGTTOU: ", number / 20);
         }
+        if UPGRADES.contains(&number) {
+            upgrade(daemon);
+        }
         load.await_answers(20);
     }
     for number in 1..=RECYCLED {
@@ -63,15 +81,16 @@ fn check_nothing_is_lost(daemon: &Daemon, upstream: &Upstream, front: &Front) {
     let recycled = daemon.log().matches(": replaced").count();
     eprintln!("{recycled} workers replaced after their requests");
     daemon.await_workers(WORKERS, &[]);
+    daemon.follow(daemon.pid());
 }
 
 #[test]
 fn nothing_is_lost_behind_nginx() {
     let (dir, upstream) = (TestDir::new("storm-nginx"), Upstream::start());
-    let daemon = painted_daemon(&dir, &upstream, LIMITS);
+    let mut daemon = painted_daemon(&dir, &upstream, &(reachable(&dir) + LIMITS));
     let site = put(&snippet("etc/nginx.conf"), "127.0.0.1:8080;", &format!("{};", daemon.address));
     let nginx = Front::nginx(&dir, &site);
-    check_nothing_is_lost(&daemon, &upstream, &nginx);
+    check_nothing_is_lost(&mut daemon, &upstream, &nginx);
     drop(nginx);
     daemon.stop();
 }
@@ -79,10 +98,10 @@ fn nothing_is_lost_behind_nginx() {
 #[test]
 fn nothing_is_lost_behind_haproxy() {
     let (dir, upstream) = (TestDir::new("storm-haproxy"), Upstream::start());
-    let daemon = painted_daemon(&dir, &upstream, LIMITS);
+    let mut daemon = painted_daemon(&dir, &upstream, &(reachable(&dir) + LIMITS));
     let config = put(&snippet("etc/haproxy.cfg"), "127.0.0.1:8080", &daemon.address.to_string());
     let haproxy = Front::haproxy(&dir, &put(&config, " check port 9180", ""));
-    check_nothing_is_lost(&daemon, &upstream, &haproxy);
+    check_nothing_is_lost(&mut daemon, &upstream, &haproxy);
     drop(haproxy);
     daemon.stop();
 }
