@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
 use socket2::{Domain, Socket, Type};
 
-use super::client::Client;
+use super::client::{Client, End, Reply};
 use super::{TestDir, await_some};
 
 /// The longest that a server may take to end by itself.
@@ -258,6 +258,13 @@ impl Front {
 
     pub fn client(&self) -> Client {
         Client::connect(self.address).unwrap_or_else(|error| panic!("{}: {error}", self.program.name))
+    }
+
+    /// One request, the bytes of a whole one, on a connection of its own.
+    pub fn ask(&self, request: &str) -> Result<Reply, End> {
+        let mut client = self.client();
+        client.send(request).map_err(|_| End::Reset)?;
+        client.read_reply(request.starts_with("HEAD "))
     }
 
     pub fn log(&self) -> String {
