@@ -85,6 +85,7 @@ fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
         }
     };
     let shows_demo = attended == Attended::Yes && !is_heir;
+    crate::geo::proj::map_library();
     master::run(Recipe { settle, build, ready, shows_demo, launch }, origin)
 }
 

@@ -5,7 +5,7 @@
 //! the systems of [`super::builtin`] serve instead. Never used in the master:
 //! before PROJ 9.4 a fork could leave PROJ's database lock held in the child.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_double, c_int, c_void};
 use std::path::Path;
 use std::ptr;
@@ -162,6 +162,27 @@ fn library() -> Result<&'static Library, &'static str> {
     LIBRARY.get_or_init(open).as_ref().map_err(String::as_str)
 }
 
+/// Maps libproj and all that it links to, for the processes that this one will
+/// fork: relocating some forty libraries anew took most of the time of a
+/// probe and of a worker's start. Makes no object of PROJ, opens no database
+/// and tells nothing where there is none: that is the first user's.
+pub fn map_library() {
+    let asked = std::env::var(LIBRARY_VARIABLE).ok().filter(|name| !name.is_empty());
+    let names = match asked.as_deref() {
+        Some("none") => return,
+        Some(name) => vec![name],
+        None => FILE_NAMES.to_vec(),
+    };
+    // Kept: opening it again in a child finds it mapped.
+    let _ = names.into_iter().find_map(open_library);
+}
+
+fn open_library(name: &str) -> Option<ptr::NonNull<c_void>> {
+    let path = CString::new(name).ok()?;
+    // SAFETY: a path that ends in a zero byte; libproj's initialisers ask nothing of us.
+    ptr::NonNull::new(unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) })
+}
+
 fn open() -> Result<Library, String> {
     let asked = std::env::var(LIBRARY_VARIABLE).ok().filter(|name| !name.is_empty());
     let names: Vec<&str> = match asked.as_deref() {
@@ -172,13 +193,8 @@ fn open() -> Result<Library, String> {
     let mut reason =
         format!("no libproj found; install libproj {}.{} or newer", VERSION_MIN.0, VERSION_MIN.1);
     for name in names {
-        let Ok(path) = CString::new(name) else { continue };
-        // SAFETY: a path that ends in a zero byte; libproj's initialisers ask nothing of us.
-        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() {
-            continue;
-        }
-        match Functions::load(handle).and_then(check) {
+        let Some(handle) = open_library(name) else { continue };
+        match Functions::load(handle.as_ptr()).and_then(check) {
             Ok(library) => return Ok(library),
             Err(why) => reason = format!("{name} is of no use: {why}"),
         }
@@ -205,7 +221,7 @@ fn check(functions: Functions) -> Result<Library, String> {
     let epsg = unsafe {
         text((library.functions.proj_context_get_database_metadata)(context.raw, c"EPSG.VERSION".as_ptr()))
     };
-    drop(context);
+    context.leave();
     if let Some(dir) = path.as_deref().and_then(|p| Path::new(p).parent()) {
         library.name += &format!(", {}", dir.display());
     }
@@ -256,7 +272,24 @@ impl Drop for OwnedContext<'_> {
     }
 }
 
+thread_local! {
+    /// The context with which the library was checked: its database is open
+    /// and read, which is most of the work, so its thread goes on with it.
+    static CHECKED: Cell<Context> = const { Cell::new(ptr::null_mut()) };
+}
+
 impl<'a> OwnedContext<'a> {
+    /// The thread's checked context, if that is still there, or a new one.
+    fn take(functions: &'a Functions) -> Result<Self, String> {
+        let raw = CHECKED.replace(ptr::null_mut());
+        if raw.is_null() { Self::new(functions) } else { Ok(Self { functions, raw }) }
+    }
+
+    /// Leaves the context to [`OwnedContext::take`] of the same thread.
+    fn leave(self) {
+        CHECKED.set(std::mem::ManuallyDrop::new(self).raw);
+    }
+
     fn new(functions: &'a Functions) -> Result<Self, String> {
         // SAFETY: takes nothing; null on failure.
         let raw = unsafe { (functions.proj_context_create)() };
@@ -432,7 +465,7 @@ fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Result<T, &'static str
     let library = library()?;
     ENGINE.with_borrow_mut(|slot| {
         if slot.is_none() {
-            let context = OwnedContext::new(&library.functions).map_err(|_| "PROJ has no memory left")?;
+            let context = OwnedContext::take(&library.functions).map_err(|_| "PROJ has no memory left")?;
             *slot = Some(Engine { transformers: Vec::new(), context });
         }
         slot.as_mut().map(work).ok_or("no context")

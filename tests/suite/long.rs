@@ -27,7 +27,7 @@ fn check_tile(daemon: &Daemon) {
 
 #[test]
 fn thousands_of_reloads_leave_the_master_as_it_was() {
-    let count = setting("RHUMB_LONG_RELOADS", 3_000) as usize;
+    let count = setting("RHUMB_LONG_RELOADS", 10_000) as usize;
     let (dir, upstream) = (TestDir::new("long-reloads"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream)).start();
     let reload = |number: usize| {
@@ -37,6 +37,7 @@ fn thousands_of_reloads_leave_the_master_as_it_was() {
     // The first ones fill what is allocated once.
     (1..=20).for_each(reload);
     let (descriptors, resident_kib) = (silent::descriptors(daemon.pid()), silent::resident_kib(daemon.pid()));
+    assert_eq!(silent::threads(daemon.pid()), 1, "the master has one thread");
     let began = Instant::now();
     for number in 21..=count {
         reload(number);
@@ -50,6 +51,7 @@ fn thousands_of_reloads_leave_the_master_as_it_was() {
     eprintln!("{count} reloads in {:?}: master {resident_kib} → {now_kib} KiB", began.elapsed());
     assert!(now_kib <= resident_kib + GROWTH_MAX_KIB, "the master grew from {resident_kib} to {now_kib} KiB");
     assert!(silent::descriptors(daemon.pid()) <= descriptors, "the master holds more descriptors");
+    assert_eq!(silent::threads(daemon.pid()), 1, "the master has one thread");
     assert!(silent::zombies(daemon.pid()).is_empty());
     daemon.stop();
 }

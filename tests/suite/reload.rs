@@ -191,27 +191,30 @@ fn b2_reloads_on_top_of_each_other_pile_up_nothing() {
 }
 
 #[test]
-fn b3_many_reloads_leave_the_master_as_it_was() {
+fn b3_five_hundred_reloads_leave_the_master_as_it_was() {
     let (dir, upstream) = (TestDir::new("b3"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream)).workers(1).start();
     let look = || {
-        let workers = daemon.await_workers(1, &[]);
-        (silent::descriptors(daemon.pid()), silent::resident_kib(daemon.pid()), workers)
+        daemon.await_workers(1, &[]);
+        let threads = silent::threads(daemon.pid());
+        (silent::descriptors(daemon.pid()), threads, silent::resident_kib(daemon.pid()))
+    };
+    let reload = |number: usize| {
+        daemon.signal(Signal::SIGHUP);
+        daemon.await_log(RELOADED, number);
     };
     // The first ones fill what is kept for later.
-    for number in 1..=10 {
-        daemon.signal(Signal::SIGHUP);
-        daemon.await_log(RELOADED, number);
-    }
-    let (descriptors, kib, _) = look();
-    for number in 11..=60 {
-        daemon.signal(Signal::SIGHUP);
-        daemon.await_log(RELOADED, number);
-    }
-    let (descriptors_after, kib_after, _) = look();
-    eprintln!("the master: {kib} KiB, then {kib_after} KiB");
-    assert_eq!(descriptors_after, descriptors);
-    assert!(kib_after < kib + 2 * 1024, "{kib} KiB grew to {kib_after} KiB");
+    (1..=20).for_each(reload);
+    let (descriptors, threads, kib) = look();
+    let began = Instant::now();
+    (21..=520).for_each(reload);
+    eprintln!("500 reloads took {:?}", began.elapsed());
+    let after = look();
+    eprintln!("the master: {kib} KiB, then {} KiB", after.2);
+    assert_eq!((after.0, after.1), (descriptors, threads), "descriptors and threads of the master");
+    assert_eq!(threads, 1, "the master has one thread");
+    assert!(after.2 < kib + 1024, "{kib} KiB grew to {} KiB", after.2);
+    check_tile(&daemon, 17, 11);
     daemon.stop();
 }
 
