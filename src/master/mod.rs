@@ -17,6 +17,7 @@ mod orders;
 mod origin;
 mod pidfile;
 mod poison;
+mod privilege;
 mod probe;
 mod reload;
 mod signals;

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::privilege::drop_for_check;
 use super::{Recipe, signals};
 use crate::conf::{Daemon, FileSet, Finding, Severity};
 use crate::log;
@@ -174,7 +175,14 @@ fn live_as_probe(
         if let Some(daemon) = daemon
             && !refused
         {
-            found.extend((recipe.build)(&daemon, &mut set));
+            match drop_for_check(&daemon) {
+                Ok(()) => {
+                    // A change of user takes this promise back.
+                    sys::die_with_parent(master)?;
+                    found.extend((recipe.build)(&daemon, &mut set));
+                }
+                Err(refusal) => found.push(refusal),
+            }
         }
         File::from(findings.try_clone()?).write_all(encode_remarks(&found).as_bytes())?;
         File::from(files.try_clone()?).write_all(&set.to_bytes())

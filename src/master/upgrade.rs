@@ -19,6 +19,7 @@ use super::control::Awaited;
 use super::listen::Place;
 use super::orders::{Granted, consent, refusal};
 use super::origin::{FDS_VARIABLE, HANDOFF, Parent, write_handoff};
+use super::privilege::drop_for_check;
 use super::reload::Phase;
 use super::{CONFIGURATION_REFUSED, DONE, Master, SYSTEM_REFUSED, Settle, Stop};
 use crate::conf::{Daemon, FileSet, Finding};
@@ -501,7 +502,10 @@ pub fn answer_handshake(settle: &Settle, build: fn(&Daemon, &mut FileSet) -> Vec
     if let Some(daemon) = daemon
         && !findings.iter().any(Finding::is_error)
     {
-        findings.extend(build(&daemon, &mut files));
+        match drop_for_check(&daemon) {
+            Ok(()) => findings.extend(build(&daemon, &mut files)),
+            Err(refusal) => findings.push(refusal),
+        }
     }
     let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.is_error()).collect();
     for finding in &errors {

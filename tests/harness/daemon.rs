@@ -32,6 +32,8 @@ pub struct Setup<'a> {
     pub env: Vec<(String, String)>,
     /// What is run: `rhumb` itself, or a link to it.
     pub program: PathBuf,
+    /// Its standard input; nothing otherwise.
+    pub stdin: Stdio,
 }
 
 impl<'a> Setup<'a> {
@@ -49,6 +51,7 @@ impl<'a> Setup<'a> {
             daemon_yaml: String::new(),
             env: Vec::new(),
             program: PathBuf::from(env!("CARGO_BIN_EXE_rhumb")),
+            stdin: Stdio::null(),
         }
     }
 
@@ -80,6 +83,11 @@ impl<'a> Setup<'a> {
         self
     }
 
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = stdin.into();
+        self
+    }
+
     /// Starts and waits until it is ready.
     pub fn start(self) -> Daemon {
         match self.try_start() {
@@ -108,13 +116,13 @@ impl<'a> Setup<'a> {
             ),
         );
         let arguments = vec!["serve".into(), "-c".into(), config.clone().into_os_string()];
-        launch(&self.program, self.dir.path(), &arguments, &self.env, config, map)
+        launch((&self.program, self.stdin), self.dir.path(), &arguments, &self.env, config, map)
     }
 }
 
 /// Starts the program, and waits until it says where it listens.
 fn launch(
-    program: &Path,
+    (program, stdin): (&Path, Stdio),
     dir: &Path,
     arguments: &[OsString],
     env: &[(String, String)],
@@ -125,7 +133,7 @@ fn launch(
     command
         .args(["--ready-fd", "1"])
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(dir.join("stderr.log")).expect("a file for stderr"))
         .current_dir("/")
@@ -208,7 +216,7 @@ impl Daemon {
     pub fn develop(dir: &TestDir, map: &Path) -> Daemon {
         let arguments = ["develop".into(), "--bind".into(), "0".into(), map.as_os_str().to_owned()];
         let program = Path::new(env!("CARGO_BIN_EXE_rhumb"));
-        match launch(program, dir.path(), &arguments, &[], PathBuf::new(), map.to_owned()) {
+        match launch((program, Stdio::null()), dir.path(), &arguments, &[], PathBuf::new(), map.to_owned()) {
             Ok(daemon) => daemon,
             Err((code, log)) => panic!("develop ended with {code:?} before it was ready:\n{log}"),
         }
@@ -218,7 +226,7 @@ impl Daemon {
     pub fn serve(dir: &TestDir, arguments: &[String]) -> Daemon {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         let program = Path::new(env!("CARGO_BIN_EXE_rhumb"));
-        match launch(program, dir.path(), &arguments, &[], PathBuf::new(), PathBuf::new()) {
+        match launch((program, Stdio::null()), dir.path(), &arguments, &[], PathBuf::new(), PathBuf::new()) {
             Ok(daemon) => daemon,
             Err((code, log)) => panic!("{arguments:?} ended with {code:?} before it was ready:\n{log}"),
         }

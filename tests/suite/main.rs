@@ -43,6 +43,7 @@ mod reload;
 mod shared_cache;
 mod several_maps;
 mod smoke;
+mod systemd;
 mod upgrade;
 mod upstream_faults;
 mod watching;
