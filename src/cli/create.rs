@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Name below `etc/` and content.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 16] = [
     ("rhumb.yaml", include_str!("../../etc/rhumb.yaml")),
     ("develop.yaml", include_str!("../../etc/develop.yaml")),
     ("mapproxy.yaml", include_str!("../../etc/mapproxy.yaml")),
     ("seed.yaml", include_str!("../../etc/seed.yaml")),
     ("rhumb.service", include_str!("../../etc/rhumb.service")),
+    ("rhumb.socket", include_str!("../../etc/rhumb.socket")),
+    ("rhumb-upgrade.path", include_str!("../../etc/rhumb-upgrade.path")),
+    ("rhumb-upgrade.service", include_str!("../../etc/rhumb-upgrade.service")),
     ("nginx.conf", include_str!("../../etc/nginx.conf")),
     ("nginx-fastcgi.conf", include_str!("../../etc/nginx-fastcgi.conf")),
     ("nginx-uwsgi.conf", include_str!("../../etc/nginx-uwsgi.conf")),

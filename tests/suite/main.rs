@@ -38,6 +38,8 @@ mod map_clients;
 mod parity;
 #[cfg(feature = "peers")]
 mod power_cut;
+#[cfg(feature = "peers")]
+mod privileges;
 mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;

@@ -246,13 +246,14 @@ fn units_are_what_systemd_takes() {
     let dir = TestDir::new("units");
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut units = Vec::new();
-    for name in ["rhumb.service", "rhumb.socket", "rhumb-upgrade.service", "rhumb-upgrade.path"] {
-        let text = std::fs::read_to_string(root.join("etc").join(name)).expect("a unit");
+    for name in
+        ["etc/rhumb.service", "etc/rhumb.socket", "etc/rhumb-upgrade.service", "etc/rhumb-upgrade.path"]
+    {
+        let text = std::fs::read_to_string(root.join(name)).expect("a unit");
         let text = text.replace("/usr/bin/rhumb", env!("CARGO_BIN_EXE_rhumb"));
-        // The user is the package's to make.
-        units.push(
-            dir.write(name, text.replace("User=rhumb", "User=root").replace("Group=rhumb", "Group=root")),
-        );
+        // The user is the operator's to make.
+        let text = text.replace("User=rhumb", "User=root").replace("Group=rhumb", "Group=root");
+        units.push(dir.write(name.trim_start_matches("etc/"), text));
     }
     let output = std::process::Command::new("systemd-analyze").arg("verify").args(&units).output();
     let output = output.expect("systemd-analyze (package systemd; tests/install brings it)");
