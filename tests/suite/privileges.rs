@@ -43,9 +43,7 @@ fn check_owner(path: &Path, (user, group): (Uid, Gid)) {
 }
 
 fn check_workers(daemon: &Daemon, (user, group): (Uid, Gid)) {
-    let workers = daemon.workers();
-    assert_eq!(workers.len(), 2);
-    for worker in workers {
+    for worker in daemon.await_workers(2, &[]) {
         assert_eq!(field(worker, "Uid"), [user.as_raw(); 4], "real, effective, saved, file system");
         assert_eq!(field(worker, "Gid"), [group.as_raw(); 4]);
         let groups = field(worker, "Groups");
