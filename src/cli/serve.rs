@@ -15,9 +15,14 @@ use crate::{app, log, sys};
 
 const PORT: u16 = 8080;
 
+/// Finds the settings, given where the web server listens that started us.
+type Settling = Box<dyn Fn(&mut FileSet, Option<&ListenAddress>) -> (Option<Daemon>, Vec<Finding>)>;
+
 /// `rhumb`: the world map inside the program.
 pub fn serve_embedded(start: Start) -> ExitCode {
-    let settle = |_: &mut FileSet| (Some(develop_daemon(Maps::Embedded)), Vec::new());
+    let settle = |_: &mut FileSet, spawner: Option<&ListenAddress>| {
+        (Some(develop_daemon(Maps::Embedded, spawner)), Vec::new())
+    };
     run(Box::new(settle), start, Attended::Yes)
 }
 
@@ -26,13 +31,14 @@ pub fn develop(arguments: Develop, start: Start) -> ExitCode {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let config = arguments.config.as_ref().map(absolute);
     let map = arguments.map.as_ref().map(absolute);
-    let settle = move |files: &mut FileSet| {
+    let settle = move |files: &mut FileSet, spawner: Option<&ListenAddress>| {
         let maps = map.as_deref().map(tell_maps);
         let (daemon, findings) = match &config {
-            Some(file) => daemon::load(file, files),
-            None => (Some(develop_daemon(Maps::Embedded)), Vec::new()),
+            Some(file) => daemon::load_spawned(file, files, spawner),
+            None => (Some(develop_daemon(Maps::Embedded, spawner)), Vec::new()),
         };
-        (daemon.map(|daemon| with_arguments(daemon, maps, &arguments)), findings)
+        let is_spawned = spawner.is_some();
+        (daemon.map(|daemon| with_arguments(daemon, maps, &arguments, is_spawned)), findings)
     };
     run(Box::new(settle), start, Attended::Yes)
 }
@@ -41,7 +47,7 @@ pub fn develop(arguments: Develop, start: Start) -> ExitCode {
 pub fn serve(arguments: Serve, start: Start) -> ExitCode {
     let file = std::path::absolute(&arguments.config).unwrap_or(arguments.config);
     let attended = if arguments.daemon { Attended::Detached } else { Attended::No };
-    run(Box::new(move |files| daemon::load(&file, files)), start, attended)
+    run(Box::new(move |files, spawner| daemon::load_spawned(&file, files, spawner)), start, attended)
 }
 
 /// Who is there when the daemon has started.
@@ -55,8 +61,9 @@ enum Attended {
     Detached,
 }
 
-fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
+fn run(settle: Settling, start: Start, attended: Attended) -> ExitCode {
     if start.handshake {
+        let settle: Box<Settle> = Box::new(move |files| settle(files, None));
         return ExitCode::from(master::answer_handshake(&settle, build));
     }
     // Before anything else opens a descriptor, forks or changes directory.
@@ -67,6 +74,11 @@ fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
             return ExitCode::from(SYSTEM_REFUSED);
         }
     };
+    let spawner = origin.spawner_address();
+    // A web server that started us is nobody to read an address, and watches
+    // over the process that it knows.
+    let is_spawned = spawner.is_some();
+    let settle: Box<Settle> = Box::new(move |files| settle(files, spawner.as_ref()));
     // Who started the old master has heard that it is ready.
     let is_heir = origin.parent.is_some();
     let ready = match start.ready_fd.filter(|_| !is_heir).map(sys::adopt_descriptor).transpose() {
@@ -76,7 +88,7 @@ fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let detaches = attended == Attended::Detached && !is_heir;
+    let detaches = attended == Attended::Detached && !is_heir && !is_spawned;
     let launch = match detaches.then(master::detach).transpose() {
         Ok(launch) => launch,
         Err(error) => {
@@ -84,7 +96,7 @@ fn run(settle: Box<Settle>, start: Start, attended: Attended) -> ExitCode {
             return ExitCode::from(SYSTEM_REFUSED);
         }
     };
-    let shows_demo = attended == Attended::Yes && !is_heir;
+    let shows_demo = attended == Attended::Yes && !is_heir && !is_spawned;
     crate::geo::proj::map_library();
     master::run(Recipe { settle, build, ready, shows_demo, launch }, origin)
 }
@@ -102,11 +114,11 @@ fn tell_maps(path: &Path) -> Maps {
 }
 
 /// What is typed goes before what the file says.
-fn with_arguments(mut daemon: Daemon, maps: Option<Maps>, arguments: &Develop) -> Daemon {
+fn with_arguments(mut daemon: Daemon, maps: Option<Maps>, arguments: &Develop, is_spawned: bool) -> Daemon {
     if let Some(maps) = maps {
         daemon.maps = maps;
     }
-    if let Some(address) = arguments.bind {
+    if let Some(address) = arguments.bind.filter(|_| !is_spawned) {
         daemon.listen = vec![listen_on(address)];
     }
     daemon.watch = !arguments.no_reload;
@@ -115,11 +127,13 @@ fn with_arguments(mut daemon: Daemon, maps: Option<Maps>, arguments: &Develop) -
 }
 
 /// The settings of a development server that has no file.
-fn develop_daemon(maps: Maps) -> Daemon {
+fn develop_daemon(maps: Maps, spawner: Option<&ListenAddress>) -> Daemon {
+    let own = listen_on(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+    let given = spawner.map(|address| Listen::new(address.clone(), Protocol::FastCgi));
     Daemon {
         file: None,
         maps,
-        listen: vec![listen_on(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)))],
+        listen: vec![given.unwrap_or(own)],
         workers: None,
         user: None,
         group: None,
@@ -185,7 +199,7 @@ mod tests {
             allow_listing: true,
         };
         let maps = Some(Maps::File(PathBuf::from("/a.yaml")));
-        let daemon = with_arguments(develop_daemon(Maps::Embedded), maps, &arguments);
+        let daemon = with_arguments(develop_daemon(Maps::Embedded, None), maps, &arguments, false);
         assert_eq!(daemon.maps, Maps::File(PathBuf::from("/a.yaml")));
         assert_eq!(daemon.listen.len(), 1);
         assert!(daemon.watch && daemon.allow_listing);

@@ -210,7 +210,7 @@ pub struct Daemon {
     pub allow_listing: bool,
 }
 
-pub use read::{Reach, find_reach, load};
+pub use read::{Reach, find_reach, load, load_spawned};
 
 mod read;
 

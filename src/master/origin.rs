@@ -27,6 +27,9 @@ pub const FDS_VARIABLE: &str = "RHUMB_FDS";
 const FDS_BYTES_MAX: usize = 64 * 1024;
 /// Sockets that systemd or an old master may give us.
 const SOCKETS_MAX: usize = 256;
+/// The name of the socket that a web server gave us as descriptor 0; no name
+/// of a protocol, so that only its address finds it.
+const SPAWNER: &str = "descriptor 0";
 /// The first descriptor of socket activation.
 const FIRST_GIVEN: RawFd = 3;
 
@@ -73,6 +76,9 @@ impl Origin {
         } else {
             let given = given.map(|value| value.map(|value| value.to_string_lossy().into_owned()));
             places.extend(take_given(&given));
+            if let Some(socket) = exec::take_listening_input()? {
+                places.push(Rc::new(Place::adopt(socket, None, Some(SPAWNER.to_owned()))?));
+            }
         }
         let watchdog_us = exec::take_variable("WATCHDOG_USEC");
         let watchdog_pid = exec::take_variable("WATCHDOG_PID");
@@ -80,6 +86,14 @@ impl Origin {
         let is_ours = watchdog_pid.and_then(number).is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog_us = watchdog_us.and_then(number).filter(|us| *us > 0 && is_ours);
         Ok(Origin { start, parent, places, notify_socket, watchdog_us })
+    }
+}
+
+impl Origin {
+    /// Where the web server listens that started us for FastCGI, or that
+    /// started the master before us.
+    pub fn spawner_address(&self) -> Option<ListenAddress> {
+        self.places.iter().find(|place| place.given() == Some(SPAWNER)).map(|place| place.address())
     }
 }
 

@@ -78,6 +78,24 @@ pub fn adopt_socket(number: RawFd) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Where standard input is a listening socket, as a web server hands it to a
+/// FastCGI program: that socket, closed on exec from now on. Standard input
+/// is `/dev/null` then.
+///
+/// # Errors
+/// The kernel refused.
+pub fn take_listening_input() -> io::Result<Option<OwnedFd>> {
+    let input = io::stdin();
+    let is_listener = socket2::SockRef::from(&input).is_listener().unwrap_or(false);
+    if !is_listener {
+        return Ok(None);
+    }
+    // Its copies are made above the three standard descriptors, closed on exec.
+    let socket = input.as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(Some(socket))
+}
+
 /// Makes two descriptors the standard output and standard error.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ pub type Pairs<'a> = [(&'a [u8], &'a [u8])];
 /// How our own part of a path is found.
 ///
 /// In this order: the prefix that the operator has set; the server's own
-/// split, where `PATH_INFO` begins with a name of ours or is `/`; the first
+/// split, where `PATH_INFO` begins with a name of ours; the first
 /// name of ours in the whole path: what stands before it is the prefix; the
 /// server's split.
 #[derive(Clone, Debug, Default)]
@@ -326,7 +326,7 @@ fn find_place(pairs: &Pairs, uri: Option<&str>, mount: &Mount) -> Result<Place, 
     } else {
         !script.is_empty()
     };
-    let found = if was_split && (info == "/" || mount.find_own(&info) == Some(0)) {
+    let found = if was_split && mount.find_own(&info) == Some(0) {
         place(script, &info)
     } else if let Some(at) = mount.find_own(&whole) {
         place(&whole[..at], &whole[at..])

@@ -25,7 +25,7 @@ pub struct Setup<'a> {
     /// Text of the map file; without one the embedded map is served.
     pub map: Option<String>,
     pub workers: usize,
-    /// Further keys of the first entry of `listen`.
+    /// Further keys of the first entry of `listen`, then further entries.
     pub listener_yaml: String,
     /// Further lines of `rhumb.yaml`.
     pub daemon_yaml: String,
@@ -69,6 +69,13 @@ impl<'a> Setup<'a> {
     /// Adds a key to the listener (`proxy_protocol: true`).
     pub fn listener_yaml(mut self, line: &str) -> Self {
         self.listener_yaml.push_str(&format!("    {line}\n"));
+        self
+    }
+
+    /// Adds a listener (`fastcgi: fcgi.sock`); relative paths are in the
+    /// test's directory.
+    pub fn listen(mut self, entry: &str) -> Self {
+        self.listener_yaml.push_str(&format!("  - {{{entry}}}\n"));
         self
     }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod compare;
 pub mod daemon;
 pub mod dir;
+pub mod fastcgi;
 #[cfg(feature = "peers")]
 pub mod front;
 pub mod load;

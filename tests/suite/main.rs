@@ -11,6 +11,7 @@ mod cache_faults;
 mod command_line;
 mod control;
 mod embedded;
+mod fastcgi;
 #[cfg(feature = "peers")]
 mod fixtures;
 #[cfg(feature = "peers")]
@@ -21,6 +22,8 @@ mod front_apache;
 mod front_before;
 #[cfg(feature = "peers")]
 mod front_haproxy;
+#[cfg(feature = "peers")]
+mod front_lighttpd;
 #[cfg(feature = "peers")]
 mod front_nginx;
 #[cfg(feature = "peers")]
@@ -44,6 +47,7 @@ mod reload;
 #[cfg(feature = "peers")]
 mod shared_cache;
 mod several_maps;
+mod scgi_uwsgi;
 mod smoke;
 mod systemd;
 mod upgrade;

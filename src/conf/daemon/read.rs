@@ -139,10 +139,21 @@ fn bounded(node: &Node, name: &str, least: i64, most: i64, findings: &mut Findin
 /// Reads and checks the daemon's file; `None` when a finding is an error.
 /// Relative paths count from the file's own directory.
 pub fn load(path: &Path, files: &mut FileSet) -> (Option<Daemon>, Vec<Finding>) {
+    load_spawned(path, files, None)
+}
+
+/// As [`load`], for a daemon that a web server starts with a socket at this
+/// address: it listens there only, for FastCGI, and has neither pid file nor
+/// control socket, whatever the file says.
+pub fn load_spawned(
+    path: &Path,
+    files: &mut FileSet,
+    address: Option<&ListenAddress>,
+) -> (Option<Daemon>, Vec<Finding>) {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut findings = Findings::default();
     findings.files.push(path.clone());
-    let daemon = read(&path, files, &mut findings);
+    let daemon = read(&path, files, address, &mut findings);
     let daemon = daemon.filter(|_| !findings.has_errors());
     (daemon, findings.into_sorted())
 }
@@ -168,7 +179,12 @@ pub fn find_reach(path: &Path) -> Result<Reach, String> {
     Ok(Reach { control: reader.path("control"), pid_file: reader.path("pid_file") })
 }
 
-fn read(path: &Path, files: &mut FileSet, findings: &mut Findings) -> Option<Daemon> {
+fn read(
+    path: &Path,
+    files: &mut FileSet,
+    spawner: Option<&ListenAddress>,
+    findings: &mut Findings,
+) -> Option<Daemon> {
     let nowhere = Place::default();
     let bytes = match files.read(path) {
         Ok(bytes) => bytes,
@@ -192,12 +208,12 @@ fn read(path: &Path, files: &mut FileSet, findings: &mut Findings) -> Option<Dae
     Some(Daemon {
         file: Some(path.to_owned()),
         maps: reader.maps(findings),
-        listen: reader.listen(findings),
+        listen: reader.listen(spawner, findings),
         workers: reader.workers(findings),
         user: reader.text("user"),
         group: reader.text("group"),
-        pid_file: reader.path("pid_file"),
-        control: reader.path("control"),
+        pid_file: reader.path("pid_file").filter(|_| spawner.is_none()),
+        control: reader.path("control").filter(|_| spawner.is_none()),
         admin: root.get("admin").and_then(|node| reader.address(node, "admin", findings)),
         log: reader.log(),
         fsync: match root.get("fsync").and_then(Node::text) {
@@ -252,7 +268,18 @@ impl Reader<'_> {
         usize::try_from(count).ok()
     }
 
-    fn listen(&self, findings: &mut Findings) -> Vec<Listen> {
+    /// All places, or the one where a web server listens for us.
+    fn listen(&self, spawner: Option<&ListenAddress>, findings: &mut Findings) -> Vec<Listen> {
+        let Some(address) = spawner else { return self.listed_places(findings) };
+        let listed = match self.root.get("listen") {
+            Some(_) => self.listed_places(findings),
+            None => Vec::new(),
+        };
+        let prefix = listed.into_iter().find_map(|listen| listen.prefix);
+        vec![Listen { prefix, ..Listen::new(address.clone(), Protocol::FastCgi) }]
+    }
+
+    fn listed_places(&self, findings: &mut Findings) -> Vec<Listen> {
         let mut places: Vec<Listen> = Vec::new();
         let Some(list) = self.root.get("listen") else {
             findings.error(

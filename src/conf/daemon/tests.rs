@@ -113,6 +113,25 @@ fn each_protocol_has_its_key() {
 }
 
 #[test]
+fn a_web_server_that_starts_us_says_where_to_listen() {
+    let address = ListenAddress::Unix(PathBuf::from("/run/lighttpd/fcgi-0"));
+    let path = Path::new("/nowhere/etc/rhumb.yaml");
+    let spawned =
+        |text: &str| load_spawned(path, &mut FileSet::holding(path, text.as_bytes()), Some(&address));
+    let (daemon, findings) = spawned("workers: 1");
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(daemon.unwrap().listen, [Listen::new(address.clone(), Protocol::FastCgi)]);
+    let (daemon, _) =
+        spawned("listen: [{http: '*:80'}, {fastcgi: a.sock, prefix: /p}]\npid_file: a.pid\ncontrol: c.sock");
+    let daemon = daemon.unwrap();
+    assert_eq!((daemon.pid_file, daemon.control), (None, None));
+    let expected =
+        Listen { prefix: Some("/p".to_owned()), ..Listen::new(address.clone(), Protocol::FastCgi) };
+    assert_eq!(daemon.listen, [expected]);
+    assert!(spawned("listen: [{htp: '*:80'}]").0.is_none(), "what is there is checked");
+}
+
+#[test]
 fn little_is_enough() {
     let (daemon, _) = daemon("listen: [{http: 'localhost:8080'}]\nworkers: auto\nlog: {access: off}");
     let daemon = daemon.unwrap();

@@ -46,6 +46,8 @@ fn our_part_of_the_path_is_found_behind_every_server() {
             &[("SCRIPT_NAME", "/tiles"), ("PATH_INFO", "/osm/0/0/0.png")],
             ("", "/tiles/osm/0/0/0.png"),
         ),
+        ("lighttpd, \"/\", a folder", &[("SCRIPT_NAME", "/demo"), ("PATH_INFO", "/")], ("", "/demo/")),
+        ("lighttpd, \"/proxy\", the root", &[("SCRIPT_NAME", "/proxy"), ("PATH_INFO", "/")], ("/proxy", "/")),
         (
             "lighttpd, \"/\" with fix-root-scriptname",
             &[("SCRIPT_NAME", ""), ("PATH_INFO", "/tiles/osm/0/0/0.png")],
