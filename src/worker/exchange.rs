@@ -1,5 +1,5 @@
-//! Requests and answers of one connection: reading, handing over, writing,
-//! and the deadlines of each.
+//! Requests and answers of one connection: handing over, writing, and the
+//! deadlines of each. How requests come in is `intake.rs`.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use mio::Token;
 
 use super::access::method_name;
-use super::conn::{self, Connection, Exchange, Next, Output, State};
+use super::conn::{Connection, Exchange, Next, Output, State};
 use super::pool::{Finished, QueueFull};
 use super::timer::NEVER;
 use super::{Worker, drain};
@@ -18,9 +18,9 @@ use crate::log;
 use crate::service::{Answer, Work};
 use crate::story::{self, Story, Trace};
 use crate::sys;
-use crate::wire::codec::{Codec, Message, Refusal, Step};
+use crate::wire::codec::{Message, Refusal};
 use crate::wire::reply::{self, Framing, Persistence};
-use crate::wire::{Body, Method, Response, proxy_protocol};
+use crate::wire::{Body, Method, Response};
 
 /// Steps of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 64;
@@ -33,14 +33,14 @@ const PIPELINE_GRACE: u32 = 32;
 /// A lingering connection without a byte for so long is closed.
 const LINGER_IDLE_MS: u64 = 1_000;
 /// nginx's number for "the client left before its answer".
-const CLIENT_LEFT: u16 = 499;
+pub(super) const CLIENT_LEFT: u16 = 499;
 const ALLOWED_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// When a client that found the queue full may come back.
 const RETRY_AFTER_S: &str = "2";
 
 /// How a connection goes on after one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+pub(super) enum Flow {
     Go,
     /// Nothing to do until an event.
     Wait,
@@ -135,171 +135,8 @@ impl Worker {
         self.board.slot(self.slot).set_connections(self.connections.count() as u64);
     }
 
-    fn read_on(&mut self, connection: &mut Connection) -> Flow {
-        if connection.unparsed {
-            return match connection.feed_kept() {
-                Ok(step) => self.take_step(connection, step),
-                Err(refusal) => self.refuse(connection, refusal),
-            };
-        }
-        match self.receive(connection) {
-            Ok(0) => Flow::Close,
-            Ok(count) => self.take_bytes(connection, count),
-            Err(flow) => flow,
-        }
-    }
-
-    /// Reads into the scratch buffer; without bytes, how it goes on.
-    fn receive(&mut self, connection: &mut Connection) -> Result<usize, Flow> {
-        if !connection.readable {
-            return Err(Flow::Wait);
-        }
-        match connection.stream.read(&mut self.scratch) {
-            Ok(count) => {
-                // A short read has emptied the socket, and what comes later is a
-                // new event; only an end that is known already makes none.
-                connection.readable = count == self.scratch.len() || connection.read_closed;
-                Ok(count)
-            }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock => {
-                    connection.readable = false;
-                    Err(Flow::Wait)
-                }
-                ErrorKind::Interrupted => Err(Flow::Go),
-                _ => Err(Flow::Close),
-            },
-        }
-    }
-
-    /// What a peer says while its request is being worked on: that it takes
-    /// it back, or that it wants another one on the same connection.
-    fn hear_while_working(&mut self, connection: &mut Connection) -> Flow {
-        if !connection.unparsed {
-            match self.receive(connection) {
-                Ok(0) => {
-                    // It may still read its answer.
-                    connection.read_closed = true;
-                    connection.readable = false;
-                    return Flow::Wait;
-                }
-                Ok(count) => connection.keep(&self.scratch[..count]),
-                Err(flow) => return flow,
-            }
-        }
-        match connection.feed_kept() {
-            Ok(Step::More) => Flow::Go,
-            Ok(Step::Aborted) => self.abort(connection),
-            Ok(step @ (Step::Reply { .. } | Step::Hangup(_))) => self.take_step(connection, step),
-            Ok(Step::Continue | Step::Complete(_)) | Err(_) => Flow::Close,
-        }
-    }
-
-    /// The peer has taken its request back.
-    fn abort(&mut self, connection: &mut Connection) -> Flow {
-        let State::Working(ticket) = &connection.state else { return Flow::Go };
-        // What a thread has begun ends some time with a response for this
-        // connection, so no other request may follow on it.
-        let is_over = ticket.withdraw();
-        let keeps = connection.wants_more() && is_over && !self.drain.is_on();
-        self.frames.clear();
-        connection.codec.write_abort(&mut self.frames);
-        if let Some(exchange) = &mut connection.exchange {
-            exchange.status = CLIENT_LEFT;
-            exchange.next = if keeps { Next::Request } else { Next::Linger };
-        }
-        self.send(connection, Body::Empty)
-    }
-
-    /// The first `count` bytes of the scratch buffer came in. A request that
-    /// is whole in them is parsed where they lie.
-    fn take_bytes(&mut self, connection: &mut Connection, count: usize) -> Flow {
-        connection.begun_ms.get_or_insert(self.clock.now_ms);
-        if connection.awaits_proxy_header {
-            return self.take_proxy_header(connection, count);
-        }
-        if !connection.input.is_empty() {
-            connection.keep(&self.scratch[..count]);
-            connection.unparsed = true;
-            return Flow::Go;
-        }
-        match conn::feed(&mut connection.codec, &self.scratch[..count]) {
-            Ok((consumed, step)) => {
-                if consumed < count {
-                    connection.keep(&self.scratch[consumed..count]);
-                }
-                self.take_step(connection, step)
-            }
-            Err(refusal) => {
-                connection.keep(&self.scratch[..count]);
-                self.refuse(connection, refusal)
-            }
-        }
-    }
-
-    /// What the balancer says of a connection, before its first request.
-    fn take_proxy_header(&mut self, connection: &mut Connection, count: usize) -> Flow {
-        connection.keep(&self.scratch[..count]);
-        match proxy_protocol::read(&connection.input[connection.input_at..]) {
-            Ok(None) => Flow::Go,
-            Ok(Some((header_bytes, told))) => {
-                connection.awaits_proxy_header = false;
-                connection.consume(header_bytes);
-                connection.unparsed = !connection.input.is_empty();
-                // The balancer may connect before its client says anything.
-                connection.begun_ms = connection.unparsed.then_some(self.clock.now_ms);
-                connection.peer = told.client.or(connection.peer);
-                // Others hear from their web server whether it was TLS.
-                if told.tls && matches!(connection.codec, Codec::Http(_)) {
-                    connection.codec = Codec::http(self.wire_limits, "https");
-                }
-                Flow::Go
-            }
-            Err(malformed) => {
-                log::info!("{malformed}, from {:?}", connection.peer);
-                self.refuse(connection, Refusal { status: 400, reason: "no header of the PROXY protocol" })
-            }
-        }
-    }
-
-    fn take_step(&mut self, connection: &mut Connection, step: Step) -> Flow {
-        match step {
-            Step::More => {
-                if connection.codec.is_within_body() {
-                    connection.body_since_ms.get_or_insert(self.clock.now_ms);
-                } else if !connection.is_within_request() {
-                    connection.begun_ms = None;
-                }
-                Flow::Go
-            }
-            Step::Continue => {
-                connection.body_since_ms = Some(self.clock.now_ms);
-                connection.unparsed = !connection.input.is_empty();
-                say(connection, reply::CONTINUE)
-            }
-            Step::Reply { bytes, ends } => {
-                connection.unparsed = !connection.input.is_empty();
-                if matches!(connection.state, State::Reading) && !connection.codec.has_begun() {
-                    connection.begun_ms = None;
-                    connection.body_since_ms = None;
-                }
-                match say(connection, &bytes) {
-                    Flow::Go if ends => self.begin_lingering(connection),
-                    flow => flow,
-                }
-            }
-            // It was answered, or never asked.
-            Step::Aborted => Flow::Go,
-            Step::Hangup(why) => {
-                log::info!("a connection on the {} socket ended: {why}", connection.codec.name());
-                Flow::Close
-            }
-            Step::Complete(message) => self.dispatch(connection, message),
-        }
-    }
-
     /// A whole request: finds out how it is answered, and begins.
-    fn dispatch(&mut self, connection: &mut Connection, mut message: Box<Message>) -> Flow {
+    pub(super) fn dispatch(&mut self, connection: &mut Connection, mut message: Box<Message>) -> Flow {
         // A web server tells whom it speaks for.
         message.request.peer = message.request.peer.or(connection.peer);
         if let Some(proxies) = &self.proxies {
@@ -416,7 +253,7 @@ impl Worker {
 
     /// The request cannot be served and the next one cannot be found: answers
     /// and closes.
-    fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) -> Flow {
+    pub(super) fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) -> Flow {
         if !connection.codec.can_refuse() {
             return Flow::Close;
         }
@@ -471,7 +308,7 @@ impl Worker {
     }
 
     /// Sends the frames that were just written, with their body.
-    fn send(&mut self, connection: &mut Connection, body: Body) -> Flow {
+    pub(super) fn send(&mut self, connection: &mut Connection, body: Body) -> Flow {
         let total = self.frames.bytes.len() + body.as_slice().len();
         let sent = match connection.stream.write(self.frames.pieces(body.as_slice(), 0)) {
             Ok(sent) if sent == total => return self.finish_exchange(connection),
@@ -524,7 +361,7 @@ impl Worker {
         }
     }
 
-    fn begin_lingering(&mut self, connection: &mut Connection) -> Flow {
+    pub(super) fn begin_lingering(&mut self, connection: &mut Connection) -> Flow {
         connection.stream.end_writing();
         connection.input = Vec::new();
         connection.input_at = 0;
@@ -646,15 +483,6 @@ impl Worker {
         };
         self.connections.put_back(connection);
         if flow == Flow::Close { self.close(token) } else { self.advance(token) }
-    }
-}
-
-/// Sends a few bytes behind answers that are all in the kernel: where not even
-/// these fit, the client does not read.
-fn say(connection: &mut Connection, bytes: &[u8]) -> Flow {
-    match connection.stream.write(std::iter::once(bytes)) {
-        Ok(count) if count == bytes.len() => Flow::Go,
-        _ => Flow::Close,
     }
 }
 

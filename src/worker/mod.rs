@@ -10,6 +10,7 @@ mod conn;
 mod drain;
 mod exchange;
 mod finish;
+mod intake;
 mod pool;
 mod recycle;
 mod stored;
