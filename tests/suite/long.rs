@@ -90,6 +90,17 @@ fn an_hour_of_load_with_kills_and_reloads() {
     daemon.stop();
 }
 
+#[test]
+fn a_minute_of_signals_at_random() {
+    crate::scarcity::storm("long-signals", Duration::from_secs(setting("RHUMB_LONG_SIGNALS_S", 60)));
+}
+
+/// SIGHUPs on top of each other for a minute under load.
+#[test]
+fn a_minute_of_reloads_on_top_of_each_other() {
+    crate::reload::pile_up("long-b2", Duration::from_secs(setting("RHUMB_LONG_SIGNALS_S", 60)));
+}
+
 /// Requests damaged at random: whatever comes, the daemon answers the next
 /// honest client, and no worker dies.
 #[test]

@@ -44,6 +44,7 @@ mod power_cut;
 #[cfg(feature = "peers")]
 mod privileges;
 mod reload;
+mod scarcity;
 #[cfg(feature = "peers")]
 mod shared_cache;
 mod several_maps;

@@ -161,10 +161,10 @@ fn b1_a_reload_under_many_clients_loses_nothing() {
     daemon.stop();
 }
 
-#[test]
-fn b2_reloads_on_top_of_each_other_pile_up_nothing() {
-    let seed = seed("b2");
-    let (dir, upstream) = (TestDir::new("b2"), Upstream::start());
+/// A SIGHUP every tenth of a second under load.
+pub fn pile_up(name: &str, length: Duration) {
+    let seed = seed(name);
+    let (dir, upstream) = (TestDir::new(name), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream))
         .daemon_yaml("limits: {drain_idle_ms: 2000, generations_max: 3}\n")
         .start();
@@ -172,22 +172,36 @@ fn b2_reloads_on_top_of_each_other_pile_up_nothing() {
         (0..12).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect();
     let load = Load::start(daemon.address, seed, &styles, tiles_and_maps(0));
     load.await_answers(200);
-    let mut most = 0;
-    for _ in 0..60 {
+    let resident = |pids: &[u32]| pids.iter().map(|pid| silent::resident_kib(*pid)).sum::<u64>();
+    let (mut most, mut most_kib) = (0, 0);
+    let one_kib = resident(&daemon.workers()) / 2;
+    let began = Instant::now();
+    while began.elapsed() < length {
         daemon.signal(Signal::SIGHUP);
-        load.await_answers(20);
-        most = most.max(daemon.workers().len());
+        // The pace is the case's own.
+        std::thread::park_timeout(Duration::from_millis(100));
+        let workers = daemon.workers();
+        (most, most_kib) = (most.max(workers.len()), most_kib.max(resident(&workers)));
     }
     // Two workers of three generations, and a probe.
     assert!(most <= 7, "{most} processes at once");
+    assert!(most_kib <= 7 * (2 * one_kib + 64 * 1024), "{most_kib} KiB in all, {one_kib} KiB in one");
     let title = "After all";
     reload(&daemon, &titled_map(&upstream, title));
     await_title(&daemon, title);
     let tally = load.stop();
-    eprintln!("{most} processes at most, {} reloads; {tally:?}", count_in_log(&daemon, RELOADED));
+    eprintln!(
+        "{most} processes and {most_kib} KiB at most, {} reloads; {tally:?}",
+        count_in_log(&daemon, RELOADED)
+    );
     tally.check();
     daemon.await_workers(2, &[]);
     daemon.stop();
+}
+
+#[test]
+fn b2_reloads_on_top_of_each_other_pile_up_nothing() {
+    pile_up("b2", Duration::from_secs(10));
 }
 
 #[test]
