@@ -778,14 +778,22 @@ mod tests {
     fn the_last_reload_is_told_in_full_lines() {
         let board = Board::new(1).expect("board");
         assert_eq!(board.last_reload(), None);
-        let mut report =
-            ReloadReport { unix_s: 7, is_done: false, lines: vec!["a.yaml:1: ärger".into(), "b".into()] };
+        let mut report = ReloadReport {
+            unix_s: 7,
+            is_done: false,
+            message: "refused".into(),
+            errors: vec!["a.yaml:1: ärger".into(), "b".into()],
+            warnings: vec!["W".into()],
+        };
         board.report_reload(&report);
         assert_eq!(board.last_reload().as_ref(), Some(&report));
-        report = ReloadReport { unix_s: 8, is_done: true, lines: vec!["ä".repeat(10_000)] };
+        report.is_done = true;
+        report.errors = vec!["ä".repeat(10_000)];
         board.report_reload(&report);
         let read = board.last_reload().expect("a report");
-        assert!(read.is_done && read.lines[0].len() <= 4096 && report.lines[0].starts_with(&read.lines[0]));
+        assert!(
+            read.is_done && read.errors[0].len() <= 4096 && report.errors[0].starts_with(&read.errors[0])
+        );
     }
 
     #[test]

@@ -158,15 +158,22 @@ fn new_span_id() -> String {
 }
 
 /// One request's story; shared by the threads that work for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Story {
     facts: Mutex<Facts>,
+    /// Whether its work goes into the counters.
+    pub is_counted: bool,
     pub trace: Option<Trace>,
 }
 
 impl Story {
     pub fn new(trace: Option<Trace>) -> Arc<Story> {
-        Arc::new(Story { facts: Mutex::default(), trace })
+        Arc::new(Story { facts: Mutex::default(), is_counted: true, trace })
+    }
+
+    /// For what operators ask, which is no work of the site's.
+    pub fn uncounted() -> Arc<Story> {
+        Arc::new(Story { facts: Mutex::default(), is_counted: false, trace: None })
     }
 
     pub fn facts(&self) -> MutexGuard<'_, Facts> {

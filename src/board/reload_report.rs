@@ -28,13 +28,23 @@ pub(super) struct Words {
 pub struct ReloadReport {
     pub unix_s: u64,
     pub is_done: bool,
-    /// A line each: why it was refused, or what took effect; with warnings.
-    pub lines: Vec<String>,
+    pub message: String,
+    /// Why it was refused.
+    pub errors: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Words {
     pub(super) fn write(&self, report: &ReloadReport) {
-        let mut text = report.lines.join("\n");
+        let one_line = |text: &String| text.replace('\n', " ");
+        let mut text = one_line(&report.message);
+        for (letter, lines) in [('E', &report.errors), ('W', &report.warnings)] {
+            for line in lines {
+                text.push('\n');
+                text.push(letter);
+                text.push_str(&one_line(line));
+            }
+        }
         let mut end = text.len().min(TEXT_BYTES_MAX);
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -78,10 +88,22 @@ impl Words {
         let words = &self.text[..length.div_ceil(8)];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         bytes.truncate(length);
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines = text.lines();
+        let message = lines.next().unwrap_or_default().to_owned();
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for line in lines {
+            match line.strip_prefix('E') {
+                Some(error) => errors.push(error.to_owned()),
+                None => warnings.push(line.strip_prefix('W').unwrap_or(line).to_owned()),
+            }
+        }
         ReloadReport {
             unix_s: self.unix_s.load(Relaxed),
             is_done: self.is_done.load(Relaxed) != 0,
-            lines: String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect(),
+            message,
+            errors,
+            warnings,
         }
     }
 }

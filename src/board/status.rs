@@ -35,11 +35,13 @@ pub fn render(board: &Board, now_ms: u64, now_unix_s: u64) -> Value {
             "started_unix_s": board.started_unix_s(),
             "now_unix_s": now_unix_s,
             "uptime_s": now_unix_s.saturating_sub(board.started_unix_s()),
-            "state": if board.is_stopping() { "stopping" } else { "serving" },
+            "state": if board.is_stopping() { "leaving" } else { "serving" },
             "generation": board.generation(),
             "workers_wanted": board.workers_wanted(),
             "workers_died": board.workers_died(),
-            "reloads": {"done": done, "refused": refused, "last": last_reload(board)},
+            "reloads": done,
+            "reloads_refused": refused,
+            "last_reload": last_reload(board),
             "workers": workers(board, now_ms),
             "requests": requests(board),
             "services": services(board),
@@ -78,9 +80,11 @@ fn event(board: &Board, event: Event) -> u64 {
 fn last_reload(board: &Board) -> Value {
     board.last_reload().map_or(Value::Null, |reload| {
         json!({
+            "ok": reload.is_done,
+            "message": reload.message,
+            "errors": reload.errors,
+            "warnings": reload.warnings,
             "unix_s": reload.unix_s,
-            "outcome": if reload.is_done { "done" } else { "refused" },
-            "lines": reload.lines,
         })
     })
 }
@@ -240,7 +244,8 @@ mod tests {
             let place = board.place_series(Series { service: Service::Wmts, layer, class, cache });
             slot.counters.count_request(place, Service::Wmts, 1_000);
         }
-        board.report_reload(&ReloadReport { unix_s: 101, is_done: false, lines: vec!["why".into()] });
+        let (message, errors) = ("refused".to_owned(), vec!["why".to_owned()]);
+        board.report_reload(&ReloadReport { unix_s: 101, is_done: false, message, errors, warnings: vec![] });
         let source = board.place_source("wms");
         slot.counters.source(source).expect("counters").count(Outcome::Timeout, 5_000_000);
         let status = render(&board, 3_000, 160);
@@ -259,7 +264,7 @@ mod tests {
         );
         assert_eq!(status["services"][0]["errors"], 1);
         assert_eq!((&status["sources"][0]["timeout"], &status["sources"][0]["ok"]), (&json!(1), &json!(0)));
-        assert_eq!(status["reloads"]["last"]["lines"], json!(["why"]));
+        assert_eq!(status["last_reload"]["errors"], json!(["why"]));
         assert_eq!(status["render"]["time"]["p50_ms"], Value::Null);
     }
 }

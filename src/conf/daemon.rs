@@ -20,9 +20,12 @@ pub enum Protocol {
     FastCgi,
     Scgi,
     Uwsgi,
+    /// HTTP for operators: `admin:`.
+    Admin,
 }
 
 impl Protocol {
+    /// Those that may stand under `listen`.
     pub const ALL: [Protocol; 4] = [Protocol::Http, Protocol::FastCgi, Protocol::Scgi, Protocol::Uwsgi];
 
     /// Its key in the daemon's file.
@@ -32,6 +35,7 @@ impl Protocol {
             Protocol::FastCgi => "fastcgi",
             Protocol::Scgi => "scgi",
             Protocol::Uwsgi => "uwsgi",
+            Protocol::Admin => "admin",
         }
     }
 }
@@ -113,6 +117,9 @@ pub struct Limits {
     pub cache_memory_bytes: usize,
     pub drain_idle_ms: u64,
     pub drain_max_ms: u64,
+    /// 0: off. Told to stop after the last request, the daemon serves on so
+    /// long with `/readyz` at 503, so that balancers take it out first.
+    pub stop_delay_ms: u64,
     pub generations_max: usize,
     pub probe_ms: u64,
     pub worker_start_ms: u64,
@@ -156,6 +163,7 @@ impl Default for Limits {
             cache_memory_bytes: 32 * 1024 * 1024,
             drain_idle_ms: 2_000,
             drain_max_ms: 30_000,
+            stop_delay_ms: 0,
             generations_max: 3,
             probe_ms: 10_000,
             worker_start_ms: 30_000,
@@ -208,6 +216,14 @@ pub struct Daemon {
     pub watch: bool,
     /// List the maps of a directory at `/`.
     pub allow_listing: bool,
+}
+
+impl Daemon {
+    /// Everything that is listened on: `listen`, then `admin`.
+    pub fn places(&self) -> Vec<Listen> {
+        let admin = self.admin.clone().map(|address| Listen::new(address, Protocol::Admin));
+        self.listen.iter().cloned().chain(admin).collect()
+    }
 }
 
 pub use read::{Reach, find_reach, load, load_spawned};

@@ -20,7 +20,7 @@ pub struct Generation {
     pub daemon: Daemon,
     /// The checked files, in a memory file that nobody can change.
     pub files: OwnedFd,
-    /// In the order of `daemon.listen`.
+    /// In the order of `daemon.places()`.
     pub listeners: Vec<Listener>,
     pub worker_count: usize,
     /// Whom the workers become.
@@ -40,7 +40,7 @@ impl Generation {
         present: &[Rc<Place>],
     ) -> io::Result<Generation> {
         let identity = sys::find_identity(daemon.user.as_deref(), daemon.group.as_deref())?;
-        let listeners = open_listeners(&daemon.listen, present).map_err(io::Error::other)?;
+        let listeners = open_listeners(&daemon.places(), present).map_err(io::Error::other)?;
         // Last, since it takes effect at once.
         log::open(&daemon.log)?;
         if let Some(identity) = &identity

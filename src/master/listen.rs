@@ -66,7 +66,7 @@ pub fn open_listeners(wanted: &[Listen], present: &[Rc<Place>]) -> Result<Vec<Li
     let mut listeners: Vec<Listener> = Vec::with_capacity(wanted.len());
     for listen in wanted {
         let is_taken = |place: &Rc<Place>| listeners.iter().any(|known| Rc::ptr_eq(&known.place, place));
-        if listeners.iter().any(|listener| listener.wanted.address == listen.address) {
+        if listeners.iter().any(|listener| is_same_place(&listener.wanted, listen)) {
             return Err(refuse(&listen.address, "it is named twice"));
         }
         let by_address = present.iter().find(|place| place.is_at(&listen.address) && !is_taken(place));
@@ -87,6 +87,13 @@ pub fn open_listeners(wanted: &[Listen], present: &[Rc<Place>]) -> Result<Vec<Li
         listeners.push(Listener { wanted: listen.clone(), place });
     }
     Ok(listeners)
+}
+
+/// Whether one socket serves for both. Port 0 stands for any port, so there two
+/// protocols have one each.
+fn is_same_place(a: &Listen, b: &Listen) -> bool {
+    let is_any_port = matches!(&a.address, ListenAddress::Tcp(address) if address.port() == 0);
+    a.address == b.address && (a.protocol == b.protocol || !is_any_port)
 }
 
 fn refuse(address: &ListenAddress, reason: &str) -> ListenError {

@@ -149,8 +149,9 @@ struct Master {
     /// The old master that we take over from, while it lives.
     predecessor: Option<Predecessor>,
     last_reload: Option<Outcome>,
-    born_ms: u64,
     stop: Option<Stop>,
+    /// Told to stop gracefully, but not before then.
+    send_off_ms: Option<u64>,
     exit_code: u8,
     now_ms: u64,
 }
@@ -194,8 +195,8 @@ impl Master {
             leaves_after_upgrade: false,
             predecessor: None,
             last_reload: None,
-            born_ms: sys::monotonic_ms(),
             stop: None,
+            send_off_ms: None,
             exit_code: DONE,
             now_ms: sys::monotonic_ms(),
         };
@@ -218,6 +219,7 @@ impl Master {
             self.turn_generations();
             self.turn_upgrade();
             self.keep_worker_count();
+            self.send_off_in_time();
             self.notify_progress();
             if self.has_left() {
                 return self.leave();
@@ -258,7 +260,7 @@ impl Master {
         if let Some(deadline_ms) = self.control.as_ref().and_then(Control::next_deadline_ms) {
             wake_ms = wake_ms.min(deadline_ms);
         }
-        let steps = self.workers.iter().filter_map(Worker::next_step_ms);
+        let steps = self.workers.iter().filter_map(Worker::next_step_ms).chain(self.send_off_ms);
         steps.fold(wake_ms, u64::min)
     }
 
@@ -311,12 +313,40 @@ impl Master {
             Some(predecessor) => self.notifier.hand_over(predecessor.pid),
             None => self.notify_stopping(stop),
         }
-        let goes_on_elsewhere = self.upgrade.is_standing() || self.predecessor.is_some();
+        let goes_on_elsewhere = self.goes_on_elsewhere();
         if let Phase::Probing(probe) = &self.phase {
             probe.kill();
         } else {
             self.phase = Phase::Steady;
         }
+        // Where another master serves on the same sockets, no balancer need know.
+        let delay_ms = if goes_on_elsewhere { 0 } else { self.limits.stop_delay_ms };
+        if !goes_on_elsewhere {
+            self.board.set_stopping();
+        }
+        if stop == Stop::Gracefully && delay_ms > 0 {
+            log::info!("serving on for {delay_ms} ms, so that balancers look elsewhere");
+            self.send_off_ms = Some(self.now_ms.saturating_add(delay_ms));
+            return;
+        }
+        self.send_off(stop);
+    }
+
+    /// Whether another master serves on the same sockets.
+    fn goes_on_elsewhere(&self) -> bool {
+        self.upgrade.is_standing() || self.predecessor.is_some()
+    }
+
+    /// Balancers have had their time.
+    fn send_off_in_time(&mut self) {
+        if self.send_off_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.send_off(Stop::Gracefully);
+        }
+    }
+
+    fn send_off(&mut self, stop: Stop) {
+        self.send_off_ms = None;
+        let goes_on_elsewhere = self.goes_on_elsewhere();
         let drain_max_ms = self.limits.drain_max_ms;
         for worker in &mut self.workers {
             match stop {

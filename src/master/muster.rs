@@ -201,6 +201,7 @@ impl Master {
         }
         self.grant_wish();
         let Some((wanted, count)) = self.wanted() else { return };
+        self.board.set_workers_wanted(count);
         self.drain_surplus(&wanted, count);
         let starting = self.workers.iter().filter(|worker| worker.stage == Stage::Starting).count();
         let batch = self.phase.batch(count).saturating_sub(starting);

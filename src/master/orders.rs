@@ -6,9 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::control::{Awaited, Wish};
-use super::crew::Stage;
+use super::crew::{Stage, Worker};
 use super::reload::Phase;
 use super::{Master, SYSTEM_REFUSED, Stop};
+use crate::board::ReloadReport;
 
 /// What came of the last reload, or of the start.
 #[derive(Clone, Debug)]
@@ -109,6 +110,13 @@ impl Master {
     /// A reload, or the start, has come to its end.
     pub(super) fn note_reload_ended(&mut self, outcome: Outcome) {
         self.answer_waiting(Awaited::Reload, &outcome.tell());
+        self.board.report_reload(&ReloadReport {
+            unix_s: outcome.unix_s,
+            is_done: outcome.code == 0,
+            message: outcome.message.clone(),
+            errors: outcome.errors.clone(),
+            warnings: outcome.warnings.clone(),
+        });
         self.last_reload = Some(outcome);
     }
 
@@ -134,48 +142,30 @@ impl Master {
             (None, Phase::Steady) => "serving",
             (None, Phase::Probing(_) | Phase::Rolling(_)) => "reloading",
         };
-        let workers: Vec<Value> = self
-            .workers
-            .iter()
-            .map(|worker| {
-                let slot = self.board.slot(worker.slot);
-                let stage = match worker.stage {
-                    Stage::Starting => "starting",
-                    Stage::Serving => "serving",
-                    Stage::Draining => "draining",
-                    Stage::Ending => "ending",
-                };
-                json!({
-                    "pid": worker.pid.as_raw(),
-                    "generation": worker.generation,
-                    "state": stage,
-                    "age_s": self.now_ms.saturating_sub(worker.forked_ms) / 1000,
-                    "connections": slot.connections(),
-                    "in_flight": slot.in_flight(),
-                })
-            })
-            .collect();
+        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut status = crate::board::status::render(&self.board, self.now_ms, unix_s);
+        // What only we know of a worker: that it has been told to end.
+        for told in status["workers"].as_array_mut().into_iter().flatten() {
+            let is_ending =
+                |worker: &&Worker| worker.stage == Stage::Ending && told["pid"] == worker.pid.as_raw();
+            if self.workers.iter().find(is_ending).is_some() {
+                told["state"] = json!("ending");
+            }
+        }
         let listeners = self.current.as_ref().map(|current| &current.listeners[..]).unwrap_or_default();
         let file = self.current.as_ref().and_then(|current| current.daemon.file.as_ref());
-        let (done, refused) = self.board.reloads();
-        json!({
-            "ok": true,
-            "code": 0,
-            "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
-            "state": state,
-            "uptime_s": self.now_ms.saturating_sub(self.born_ms) / 1000,
-            "file": file.map(|file| file.display().to_string()),
-            "generation": self.board.generation(),
-            "listen": listeners.iter().map(|listener| listener.describe()).collect::<Vec<_>>(),
-            "workers": workers,
-            "workers_died": self.board.workers_died(),
-            "reloads": done,
-            "reloads_refused": refused,
-            "last_reload": self.last_reload.as_ref().map(Outcome::tell),
-            "upgrade": self.describe_upgrade(),
-
-        })
+        for (key, value) in [
+            ("ok", json!(true)),
+            ("code", json!(0)),
+            ("state", json!(state)),
+            ("file", json!(file.map(|file| file.display().to_string()))),
+            ("listen", json!(listeners.iter().map(|listener| listener.describe()).collect::<Vec<_>>())),
+            ("last_reload", json!(self.last_reload.as_ref().map(Outcome::tell))),
+            ("upgrade", json!(self.describe_upgrade())),
+        ] {
+            status[key] = value;
+        }
+        status
     }
 }
 

@@ -173,7 +173,6 @@ impl Master {
                 for remark in &remarks {
                     log::warn!("{}", remark.text);
                 }
-                warn_of_unserved(&generation.daemon);
                 let warnings = remarks.into_iter().map(|remark| remark.text).collect();
                 self.begin_roll(generation, began_ms, warnings);
             }
@@ -404,12 +403,5 @@ impl Master {
                 }
             }
         }
-    }
-}
-
-/// Nothing is ignored in silence.
-fn warn_of_unserved(daemon: &Daemon) {
-    if daemon.admin.is_some() {
-        log::warn!("admin: this release has no admin endpoint");
     }
 }

@@ -17,7 +17,7 @@ use mio::{Interest, Token};
 
 use super::conn::{Connection, Stream};
 use super::timer::NEVER;
-use super::{LISTENERS_FROM, Worker};
+use super::{ADMIN, LISTENERS_FROM, Worker};
 use crate::board::{Event, State};
 use crate::conf::daemon::{Listen, Protocol};
 use crate::log;
@@ -42,6 +42,8 @@ const SIBLING_STALE_MS: u64 = 1_500;
 /// Without descriptors, waiting is all that helps.
 const DESCRIPTORS_PAUSE_MS: u64 = 500;
 const DESCRIPTORS_LOG_INTERVAL_MS: u64 = 60_000;
+/// Admin connections beyond the bound on all connections.
+const ADMIN_CONNECTIONS_SPARE: usize = 32;
 const STRANGERS_LOG_INTERVAL_MS: u64 = 60_000;
 
 /// A listening socket.
@@ -154,7 +156,7 @@ impl Entrance {
     fn codec(&self, limits: wire::limit::Limits, connections_max: usize) -> Codec {
         let mount = Arc::clone(&self.mount);
         match self.protocol {
-            Protocol::Http => Codec::http(limits, "http"),
+            Protocol::Http | Protocol::Admin => Codec::http(limits, "http"),
             Protocol::FastCgi => Codec::fastcgi(limits, mount, connections_max),
             Protocol::Scgi => Codec::scgi(limits, mount),
             Protocol::Uwsgi => Codec::uwsgi(limits, mount),
@@ -162,8 +164,19 @@ impl Entrance {
     }
 }
 
+/// How a connection came in.
+#[derive(Clone, Copy, Debug)]
+struct Guest {
+    /// It begins with a header of the PROXY protocol.
+    proxied: bool,
+    admin: bool,
+}
+
 pub(super) struct Door {
     entrances: Vec<Entrance>,
+    /// Always open: who looks after us must be answered while all is full.
+    admin: Option<Entrance>,
+    admin_is_watched: bool,
     stance: Stance,
     /// Given up for a moment to take a connection and close it, when there is
     /// no other descriptor left: the client gets an answer of a kind.
@@ -175,8 +188,11 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub fn new(entrances: Vec<Entrance>) -> Door {
+    pub fn new(mut entrances: Vec<Entrance>) -> Door {
+        let admin = entrances.iter().position(|entrance| entrance.protocol == Protocol::Admin);
         Door {
+            admin: admin.map(|at| entrances.remove(at)),
+            admin_is_watched: false,
             entrances,
             stance: Stance::Full,
             spare: File::open("/dev/null").ok(),
@@ -241,6 +257,7 @@ impl Worker {
     /// Otherwise only what a wake-up may have been used up for.
     pub(super) fn close_door(&mut self, take_queued: bool) {
         self.shut_door(Stance::Full);
+        drop(self.stop_watching_admin());
         let connections_max = if take_queued { usize::MAX } else { ACCEPTS_PER_TURN };
         for entrance in std::mem::take(&mut self.door.entrances) {
             for _ in 0..connections_max {
@@ -252,8 +269,56 @@ impl Worker {
                     Some(senders) if !senders.holds(peer) => self.turn_away(peer),
                     senders => {
                         let codec = self.codec_of(&entrance);
-                        self.welcome(stream, peer, codec, senders.is_some());
+                        self.welcome(stream, peer, codec, Guest { proxied: senders.is_some(), admin: false });
                     }
+                }
+            }
+        }
+    }
+
+    /// Begins to take admin connections.
+    pub(super) fn watch_admin(&mut self) {
+        let Some(admin) = self.door.admin.as_ref().filter(|_| !self.door.admin_is_watched) else { return };
+        let watched =
+            sys::watch_exclusively(self.poll.registry().as_fd(), admin.listener.as_fd(), ADMIN.0 as u64);
+        match watched {
+            Ok(()) => self.door.admin_is_watched = true,
+            Err(error) => log::error!("cannot watch the admin socket: {error}"),
+        }
+    }
+
+    fn stop_watching_admin(&mut self) -> Option<Entrance> {
+        let admin = self.door.admin.take()?;
+        if std::mem::take(&mut self.door.admin_is_watched)
+            && let Err(error) = sys::stop_watching(self.poll.registry().as_fd(), admin.listener.as_fd())
+        {
+            log::alert!("cannot take the admin socket out of the poll: {error}");
+        }
+        Some(admin)
+    }
+
+    /// The admin socket is readable.
+    pub(super) fn accept_admin(&mut self) {
+        let connections_max = self.limits.connections_per_worker + ADMIN_CONNECTIONS_SPARE;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(admin) = &self.door.admin else { return };
+            let accepted = if self.connections.count() < connections_max {
+                admin.listener.accept()
+            } else {
+                Err(io::Error::from_raw_os_error(libc::EMFILE))
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let codec = Codec::http(self.wire_limits, "http");
+                    self.welcome(stream, peer, codec, Guest { proxied: false, admin: true });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_passing(&error) => {}
+                // Looked at again in a second: the event would come back at once.
+                Err(error) => {
+                    log::warn!("no connection to the admin socket can be taken: {error}");
+                    self.door.admin = self.stop_watching_admin();
+                    return;
                 }
             }
         }
@@ -326,6 +391,7 @@ impl Worker {
     /// A look at the sockets without an event, once a second: a sibling may
     /// have used up a wake-up and then stepped back.
     pub(super) fn look_at_door(&mut self) {
+        self.watch_admin();
         if matches!(self.door.stance, Stance::Open | Stance::StepsBack { .. }) && !self.is_full() {
             for number in 0..self.door.entrances.len() {
                 self.accept_one(number);
@@ -364,7 +430,7 @@ impl Worker {
             Ok((stream, peer)) => {
                 let proxied = senders.is_some();
                 let codec = self.codec_of(entrance);
-                self.welcome(stream, peer, codec, proxied);
+                self.welcome(stream, peer, codec, Guest { proxied, admin: false });
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -413,8 +479,8 @@ impl Worker {
         entrance.codec(self.wire_limits, self.limits.connections_per_worker)
     }
 
-    /// A new connection; `proxied`: it begins with a header of the PROXY protocol.
-    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>, codec: Codec, proxied: bool) {
+    /// A new connection.
+    fn welcome(&mut self, mut stream: Stream, peer: Option<IpAddr>, codec: Codec, guest: Guest) {
         let token = self.connections.reserve();
         let registry = self.poll.registry();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -427,11 +493,14 @@ impl Worker {
             return;
         }
         let mut connection = Connection::new(stream, peer, codec, self.clock.now_ms);
-        connection.awaits_proxy_header = proxied;
+        connection.awaits_proxy_header = guest.proxied;
+        connection.is_admin = guest.admin;
         self.connections.insert(Box::new(connection));
         let slot = self.board.slot(self.slot);
         slot.set_connections(self.connections.count() as u64);
-        slot.counters.count(Event::ConnectionAccepted, 1);
+        if !guest.admin {
+            slot.counters.count(Event::ConnectionAccepted, 1);
+        }
         self.advance(token);
     }
 

@@ -89,6 +89,9 @@ impl Worker {
     /// The answer is out, or as much of it as will ever be.
     pub(super) fn record(&mut self, connection: &mut Connection) {
         let Some(exchange) = connection.exchange.take() else { return };
+        if connection.is_admin {
+            return;
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         let slot = self.board.slot(self.slot);
         slot.set_in_flight(self.in_flight);

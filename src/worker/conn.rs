@@ -174,6 +174,8 @@ pub(super) struct Connection {
     pub peer: Option<IpAddr>,
     /// A header of the PROXY protocol comes first.
     pub awaits_proxy_header: bool,
+    /// It came in by the admin socket: another site answers, nothing is counted.
+    pub is_admin: bool,
     pub codec: Codec,
     /// Received and not consumed; empty between requests.
     pub input: Vec<u8>,
@@ -205,6 +207,7 @@ impl Connection {
             stream,
             peer,
             awaits_proxy_header: false,
+            is_admin: false,
             codec,
             input: Vec::new(),
             input_at: 0,

@@ -171,6 +171,9 @@ impl Worker {
         };
         let _entered = story::enter(Some(Arc::clone(story)));
         let answer = catch_unwind(AssertUnwindSafe(|| {
+            if connection.is_admin {
+                return self.answer_admin(&message.request);
+            }
             // Only tests make this place fail, and not with an error.
             let _ = sys::failpoint::pass_with("service", &self.line);
             (self.answer)(&message.request)
@@ -194,15 +197,17 @@ impl Worker {
     }
 
     fn begin_exchange(&mut self, connection: &mut Connection, message: Option<Box<Message>>) {
-        self.in_flight += 1;
-        self.requests += 1;
-        self.board.slot(self.slot).set_in_flight(self.in_flight);
+        if !connection.is_admin {
+            self.in_flight += 1;
+            self.requests += 1;
+            self.board.slot(self.slot).set_in_flight(self.in_flight);
+        }
         let trace = message.as_ref().and_then(|message| {
             let headers = &message.request.headers;
             Trace::parse(headers.get("traceparent")?, headers.get("tracestate"))
         });
         connection.exchange = Some(Exchange {
-            story: Story::new(trace),
+            story: if connection.is_admin { Story::uncounted() } else { Story::new(trace) },
             message,
             refused_line: Vec::new(),
             begun_us: sys::monotonic_us(),

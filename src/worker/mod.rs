@@ -6,6 +6,7 @@
 
 mod accept;
 mod access;
+mod admin;
 mod conn;
 mod drain;
 mod exchange;
@@ -62,7 +63,7 @@ pub struct Birth {
     /// Slot on the scoreboard.
     pub slot: usize,
     pub board: std::sync::Arc<crate::board::Board>,
-    /// Listening sockets in the order of `daemon.listen`.
+    /// Listening sockets in the order of `daemon.places()`.
     pub listeners: Vec<OwnedFd>,
     /// The channel to the master: one-byte messages; end of file means the
     /// master died: drain.
@@ -88,6 +89,7 @@ const LISTENERS_FROM: usize = 1 << (usize::BITS - 1);
 const WAKER: Token = Token(usize::MAX);
 const CHANNEL: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+const ADMIN: Token = Token(usize::MAX - 3);
 
 const EVENTS_PER_TURN: usize = 256;
 /// Read at once from a socket; one buffer for all connections.
@@ -174,8 +176,8 @@ pub fn run(birth: Birth) -> i32 {
     let maps = site.names();
     let entrances: io::Result<Vec<Entrance>> = listeners
         .into_iter()
-        .zip(&daemon.listen)
-        .map(|(socket, listen)| Entrance::new(socket, listen, &maps))
+        .zip(daemon.places())
+        .map(|(socket, listen)| Entrance::new(socket, &listen, &maps))
         .collect();
     let finish = Finish::default();
     let started = signals.and_then(|signals| {
@@ -283,6 +285,7 @@ impl Worker {
         slot.set_tick_ms(self.clock.now_ms);
         slot.set_state(State::Serving);
         self.open_door();
+        self.watch_admin();
         if let Some(channel) = &mut self.channel {
             channel.write_all(&[MESSAGE_READY])?;
         }
@@ -316,6 +319,7 @@ impl Worker {
                 }
                 CHANNEL => self.hear_master(),
                 SIGNALS => self.take_signals(),
+                ADMIN => self.accept_admin(),
                 token => match Self::listener_number(token) {
                     Some(number) => self.accept_from(number),
                     None => self.connection_event(event),

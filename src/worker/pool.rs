@@ -273,7 +273,9 @@ impl Shared {
             log::alert!("a panic ended the request {}", job.line);
             reply::plain(500, "the server made a mistake")
         });
-        count_work(&self.board, self.slot, &job.story.facts(), queued);
+        if job.story.is_counted {
+            count_work(&self.board, self.slot, &job.story.facts(), queued);
+        }
         self.finish(job.owner, response);
     }
 

@@ -107,6 +107,7 @@ limits! {
     cache_memory_bytes: 0, 1024 * GIB;
     drain_idle_ms: 0, HOUR_MS;
     drain_max_ms: 100, 24 * HOUR_MS;
+    stop_delay_ms: 0, HOUR_MS;
     generations_max: 2, 16;
     probe_ms: 100, HOUR_MS;
     worker_start_ms: 100, HOUR_MS;
@@ -214,7 +215,7 @@ fn read(
         group: reader.text("group"),
         pid_file: reader.path("pid_file").filter(|_| spawner.is_none()),
         control: reader.path("control").filter(|_| spawner.is_none()),
-        admin: root.get("admin").and_then(|node| reader.address(node, "admin", findings)),
+        admin: reader.admin(findings),
         log: reader.log(),
         fsync: match root.get("fsync").and_then(Node::text) {
             Some("tile") => Fsync::Tile,
@@ -306,6 +307,19 @@ impl Reader<'_> {
             }
         }
         places
+    }
+
+    /// The socket for operators: one of its own.
+    fn admin(&self, findings: &mut Findings) -> Option<ListenAddress> {
+        let node = self.root.get("admin")?;
+        let address = self.address(node, "admin", findings)?;
+        let is_any_port = matches!(&address, ListenAddress::Tcp(address) if address.port() == 0);
+        let listened = self.listen(None, &mut Findings::default());
+        if !is_any_port && listened.iter().any(|listen| listen.address == address) {
+            let text = "is listened on for maps already (`listen`); operators need a socket of their own";
+            findings.error(node.place, "admin", text);
+        }
+        Some(address)
     }
 
     /// Who may speak the PROXY protocol at a listener, where it is on.
