@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Name below `etc/` and content.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 18] = [
     ("rhumb.yaml", include_str!("../../etc/rhumb.yaml")),
     ("develop.yaml", include_str!("../../etc/develop.yaml")),
     ("mapproxy.yaml", include_str!("../../etc/mapproxy.yaml")),
@@ -23,6 +23,8 @@ const FILES: [(&str, &str); 16] = [
     ("lighttpd.conf", include_str!("../../etc/lighttpd.conf")),
     ("apache.conf", include_str!("../../etc/apache.conf")),
     ("apache-fcgi.conf", include_str!("../../etc/apache-fcgi.conf")),
+    ("apache-fcgid.conf", include_str!("../../etc/apache-fcgid.conf")),
+    ("fcgid.yaml", include_str!("../../etc/fcgid.yaml")),
     ("haproxy.cfg", include_str!("../../etc/haproxy.cfg")),
 ];
 

@@ -340,10 +340,7 @@ fn f10_aborts_end_a_request_once() {
 
 #[test]
 fn f10_an_abort_in_the_queue_frees_its_place() {
-    let site = Site::start(
-        "fcgi-abort-queue",
-        "limits: {render_threads: 1, waiting_threads: 1}\n",
-    );
+    let site = Site::start("fcgi-abort-queue", "limits: {render_threads: 1, waiting_threads: 1}\n");
     site.upstream.hold();
     let tile = |n: u32| format!("/wmts/painted/GLOBAL_WEBMERCATOR/09/{}/11.png", n * 8);
     // Both workers' threads wait for the upstream; what comes now is queued.

@@ -1,4 +1,4 @@
-//! HAProxy in front: the same bytes, and hosts that come and go behind it.
+//! HAProxy in front: the same bytes.
 
 use crate::front::{Published, check_same, painted_daemon};
 use crate::harness::front::{Front, put};

@@ -5,9 +5,10 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::front::{Published, check_same};
 use crate::harness::daemon::Setup;
 use crate::harness::front::{Front, put};
-use crate::harness::snippet::etc;
+use crate::harness::snippet::snippet;
 use crate::harness::{Daemon, Reply, TestDir, Upstream, await_some, painted, silent};
 use crate::smoke::painted_map;
 
@@ -162,15 +163,29 @@ fn mounted_otherwise() {
     daemon.stop();
 }
 
-/// The file of etc/ is what the others are made of.
+/// The file of etc/ is what the others are made of; no byte is changed on the
+/// way, and nobody is believed who says what only lighttpd knows.
 #[test]
 fn the_file_in_etc() {
     let (dir, upstream) = (TestDir::new("lighttpd-etc"), Upstream::start());
-    let daemon = start(&dir, &upstream, "fastcgi: var/fcgi-socket");
-    let site = put(&etc("lighttpd.conf"), "/srv/maps", &dir.path().display().to_string());
+    std::fs::create_dir_all(dir.join("var")).expect("a directory");
+    let cache = dir.join("cache_data");
+    let map = format!("{}globals: {{cache: {{base_dir: {}}}}}\n", painted_map(&upstream), cache.display());
+    // This one is asked directly, and is told its prefix by a field.
+    let direct_dir = TestDir::new("lighttpd-direct");
+    let direct = Setup::new(&direct_dir, map.clone()).start();
+    let daemon = Setup::new(&dir, map)
+        .listen("fastcgi: var/fcgi-socket")
+        .daemon_yaml(&snippet("lighttpd/rhumb.yaml"))
+        .start();
+    let site = put(&snippet("etc/lighttpd.conf"), "/srv/maps", &dir.path().display().to_string());
     let front = Front::lighttpd(&dir, &site);
     check_site(&front, "/proxy");
+    let own_fields = &["server", "accept-ranges"];
+    let published = Published { host: HOST.to_owned(), prefix: "/proxy", own_fields, added_fields: &[] };
+    check_same(&direct, &front, &published);
     drop(front);
+    direct.stop();
     daemon.stop();
 }
 
