@@ -3,6 +3,7 @@
 //! The rooms, in the order in which a request meets them; who may use whom is
 //! a table in `tests/tidy.rs`.
 
+pub mod auth; // who asks, and what he may see
 pub mod cache; // where a tile is kept
 pub mod cli; // what a person types
 pub mod conf; // YAML → checked configuration

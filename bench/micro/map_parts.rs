@@ -210,6 +210,7 @@ fn application(map: &Path, cache_memory_bytes: usize) -> App {
         fsync: rhumb::conf::daemon::Fsync::None,
         limits: Limits { cache_memory_bytes, ..Limits::default() },
         proxies: None,
+        auth: None,
         watch: false,
         allow_listing: false,
     };

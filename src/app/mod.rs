@@ -12,11 +12,14 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::auth::Gatekeeper;
 use crate::conf::conf::Conf;
+use crate::conf::daemon::auth::Auth;
 use crate::conf::daemon::{Fsync, Limits, Maps};
 use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
 use crate::plan::{Gate, TileMemory};
-use crate::service::{Answer, Site};
+use crate::service::guard::Guarded;
+use crate::service::{Answer, Site, SiteParts};
 use crate::story;
 use crate::wire::{Request, Response};
 
@@ -36,14 +39,55 @@ pub(crate) struct Shared<'a> {
     memory: Arc<TileMemory>,
     /// The WMS answers in every system that PROJ knows, not only in those listed.
     any_srs: bool,
+    /// Who may see what.
+    auth: Option<&'a Auth>,
+}
+
+/// A map, with somebody before it or not.
+pub enum Served {
+    Open(Box<Site>),
+    Guarded(Guarded),
+}
+
+impl Served {
+    fn build(parts: SiteParts, auth: Option<&Auth>, map: &str) -> Result<Served, Vec<String>> {
+        let Some(auth) = auth else { return Ok(Served::Open(Box::new(Site::build(parts)?))) };
+        let gatekeeper = Gatekeeper::new(auth, map, layer_names(&parts))?;
+        Ok(Served::Guarded(Guarded::build(parts, Arc::new(gatekeeper))?))
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        match self {
+            Served::Open(site) => site.answer(request),
+            Served::Guarded(site) => site.answer(request),
+        }
+    }
+}
+
+/// Names of all layers of a map, in whatever service.
+fn layer_names(parts: &SiteParts) -> Vec<String> {
+    fn add(layer: &crate::service::wms::WmsLayer, names: &mut Vec<String>) {
+        names.extend(layer.name.clone());
+        layer.children.iter().for_each(|child| add(child, names));
+    }
+    let mut names = Vec::new();
+    parts.wms.iter().for_each(|wms| add(&wms.root, &mut names));
+    parts.ogcapi.iter().for_each(|ogcapi| add(&ogcapi.root, &mut names));
+    let tiles = parts.wmts.iter().flat_map(|wmts| &wmts.layers);
+    let tiles = tiles.chain(parts.tms.iter().flat_map(|tms| &tms.layers));
+    let tiles = tiles.chain(parts.kml.iter().flat_map(|kml| &kml.layers));
+    names.extend(tiles.map(|layer| layer.name.clone()));
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// The maps of a daemon: one at the root, or several below their names.
 pub enum Sites {
-    One(Box<Site>),
+    One(Box<Served>),
     Several {
         /// In alphabetical order.
-        sites: Vec<(String, Site)>,
+        sites: Vec<(String, Served)>,
         /// Whether `/` names them.
         listed: bool,
     },
@@ -82,7 +126,7 @@ impl Sites {
 }
 
 /// The page at the root of several maps.
-fn welcome(sites: &[(String, Site)], script_name: &str) -> Response {
+fn welcome(sites: &[(String, Served)], script_name: &str) -> Response {
     let mut page = String::from(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rhumb</title></head>\n\
          <body><h1>Welcome to rhumb</h1>\n",
@@ -127,8 +171,20 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
     let memory = TileMemory::new(daemon.limits.cache_memory_bytes);
     // A newcomer may ask the embedded map for whatever system he needs.
     let any_srs = matches!(daemon.maps, Maps::Embedded);
-    let shared = Shared { limits: &daemon.limits, fsync: daemon.fsync, memory: Arc::clone(&memory), any_srs };
+    let shared = Shared {
+        limits: &daemon.limits,
+        fsync: daemon.fsync,
+        memory: Arc::clone(&memory),
+        any_srs,
+        auth: daemon.auth.as_ref(),
+    };
     let mut findings = Vec::new();
+    // Wrong for one map, wrong for all: it must not leave maps out one by one.
+    if let Some(Err(errors)) = daemon.auth.as_ref().map(|auth| Gatekeeper::new(auth, "", Vec::new())) {
+        let file = daemon.file.clone().unwrap_or_default();
+        findings.extend(errors.into_iter().map(|error| finding(&file, Severity::Error, error)));
+        return Err(findings);
+    }
     let site = match &daemon.maps {
         Maps::Embedded => one(load_embedded(), &shared, &mut findings),
         Maps::File(path) => one(load_map(path, files), &shared, &mut findings),
@@ -143,7 +199,7 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
 }
 
 fn one(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Option<Sites> {
-    build_site(loaded, shared, findings).map(|site| Sites::One(Box::new(site)))
+    build_site(loaded, "", shared, findings).map(|site| Sites::One(Box::new(site)))
 }
 
 /// Each `NAME.yaml` of a directory. One that is refused is named in a warning
@@ -167,7 +223,7 @@ fn several(
     let mut own = Vec::new();
     for path in &names {
         let Some(name) = path.file_stem().and_then(|s| s.to_str()).map(str::to_owned) else { continue };
-        if let Some(site) = one_of_several(path, files, shared, &mut own) {
+        if let Some(site) = one_of_several(path, &name, files, shared, &mut own) {
             sites.push((name, site));
         }
     }
@@ -184,13 +240,14 @@ fn several(
 /// generation has it, if it does.
 fn one_of_several(
     path: &Path,
+    name: &str,
     files: &mut FileSet,
     shared: &Shared<'_>,
     findings: &mut Vec<Finding>,
-) -> Option<Site> {
+) -> Option<Served> {
     let build = |set: &mut FileSet, findings: &mut Vec<Finding>| {
         let from = findings.len();
-        let site = build_site(load_map(path, set), shared, findings);
+        let site = build_site(load_map(path, set), name, shared, findings);
         site.filter(|_| !findings[from..].iter().any(|f| f.severity == Severity::Error))
     };
     let mut set = files.map(path);
@@ -210,7 +267,12 @@ fn one_of_several(
     site
 }
 
-fn build_site(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Option<Site> {
+fn build_site(
+    loaded: Loaded,
+    name: &str,
+    shared: &Shared<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<Served> {
     findings.extend(loaded.findings);
     let conf = loaded.conf?;
     let mut own = Vec::new();
@@ -225,7 +287,7 @@ fn build_site(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) 
             return None;
         }
     };
-    match Site::build(parts) {
+    match Served::build(parts, shared.auth, name) {
         Ok(site) => Some(site),
         Err(errors) => {
             findings.extend(errors.into_iter().map(|e| finding(&conf.file, Severity::Error, e)));

@@ -144,6 +144,7 @@ fn develop_daemon(maps: Maps, spawner: Option<&ListenAddress>) -> Daemon {
         fsync: Fsync::None,
         limits: Limits::default(),
         proxies: None,
+        auth: None,
         watch: false,
         allow_listing: false,
     }

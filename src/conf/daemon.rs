@@ -212,6 +212,8 @@ pub struct Daemon {
     /// Whose word about a request counts. `None`: everybody's about the
     /// address under which he knows us, nobody's about who he is.
     pub proxies: Option<Proxies>,
+    /// Who may see what; `None`: everybody everything.
+    pub auth: Option<auth::Auth>,
     /// Reload when a file of the configuration changes.
     pub watch: bool,
     /// List the maps of a directory at `/`.
@@ -225,6 +227,8 @@ impl Daemon {
         self.listen.iter().cloned().chain(admin).collect()
     }
 }
+
+pub mod auth;
 
 pub use read::{Reach, find_reach, load, load_spawned};
 

@@ -14,6 +14,7 @@ pub mod feature_info;
 pub mod flight;
 pub mod fresh;
 pub mod legend;
+pub mod limited;
 pub mod memory;
 pub mod picture;
 pub mod source_layer;

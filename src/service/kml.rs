@@ -9,6 +9,8 @@ use super::Answer;
 use super::base_url::BaseUrl;
 use super::exception::{Failure, document_of_type, plain_failure};
 use super::metadata::ServiceMetadata;
+use super::permit::{Feature, Kind, Question};
+use super::question::{about_layer, about_tile};
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer};
 use super::tms::{LayerTable, TilePath};
 use super::xml::XmlWriter;
@@ -91,6 +93,21 @@ impl Kml {
         let coord = layer.coord(path.tile, false, Some(Origin::SouthWest))?;
         let dimensions = layer.dimensions(|_| None)?;
         Ok(self.answers.tile(layer, TileAddress { coord, dimensions }, request))
+    }
+
+    /// The question that a request puts to whoever guards the site; `None` for
+    /// what is refused anyhow.
+    pub(super) fn question(&self, path: &str) -> Option<Question> {
+        let below = path.strip_prefix('/')?;
+        let mut parts = below.strip_suffix('/').unwrap_or(below).split('/');
+        if let (Some(name), spec, None) = (parts.next(), parts.next(), parts.next()) {
+            let layer = self.layers.find(name, spec, FALLBACKS).ok()?;
+            return Some(about_layer(Kind::Kml, "kml", Feature::Tile, layer));
+        }
+        let path = TilePath::parse(below)?;
+        let layer = self.layers.find(path.layer, path.spec, FALLBACKS).ok()?;
+        let coord = layer.coord(path.tile, false, Some(Origin::SouthWest)).ok()?;
+        Some(about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord))
     }
 
     fn overlay(

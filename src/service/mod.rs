@@ -3,10 +3,14 @@
 pub mod base_url;
 pub mod demo;
 pub mod exception;
+pub mod guard;
 pub mod kml;
 pub mod metadata;
 pub mod ogcapi;
 pub mod parameters;
+pub mod permit;
+pub mod question;
+pub mod restrict;
 pub mod site;
 pub mod tile;
 pub mod tms;

@@ -105,6 +105,10 @@ impl Site {
         Ok(Site { services: Services { wms, wmts, tms, kml, ogcapi }, demo: parts.demo, cors, warnings })
     }
 
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// What the operator should know though it does not stop the start.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -162,18 +166,11 @@ impl Site {
 
     /// `/service`, `/ows`, `/wms`: the parameters say which service is meant.
     fn ows(&self, parameters: &Parameters, url: &BaseUrl<'_>, request: &Request) -> Answer {
-        let named = parameters.first("service").filter(|name| !name.is_empty());
-        // WMS 1.0.0 knew no SERVICE, and GetMap of later versions does not need it.
-        let is_old_wms = parameters.first("wmtver") == Some("1.0.0");
-        let service = match named {
-            Some(name) => name.to_lowercase(),
-            None if is_old_wms || parameters.first("request") == Some("GetMap") => "wms".to_owned(),
-            None => {
-                return told(Failure {
-                    locator: Some("service"),
-                    ..Failure::coded("MissingParameterValue", "The service parameter is missing")
-                });
-            }
+        let Some(service) = service_named(parameters) else {
+            return told(Failure {
+                locator: Some("service"),
+                ..Failure::coded("MissingParameterValue", "The service parameter is missing")
+            });
         };
         match (service.as_str(), &self.services.wms, &self.services.wmts) {
             ("wms", Some(wms), _) => {
@@ -256,8 +253,20 @@ fn allow_origin(mut response: Response, origin: String) -> Response {
     response
 }
 
+/// Which service the parameters ask for, in lower case; any name may stand there.
+pub(super) fn service_named(parameters: &Parameters) -> Option<String> {
+    let named = parameters.first("service").filter(|name| !name.is_empty());
+    // WMS 1.0.0 knew no SERVICE, and GetMap of later versions does not need it.
+    let is_old_wms = parameters.first("wmtver") == Some("1.0.0");
+    match named {
+        Some(name) => Some(name.to_lowercase()),
+        None if is_old_wms || parameters.first("request") == Some("GetMap") => Some("wms".to_owned()),
+        None => None,
+    }
+}
+
 /// `/name…` into `name` and what follows it.
-fn split_service(path: &str) -> Option<(&str, &str)> {
+pub(super) fn split_service(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix('/')?;
     let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
     (end > 0).then(|| rest.split_at(end))
@@ -279,14 +288,14 @@ fn is_get(request: &Request) -> bool {
     matches!(request.method, Method::Get | Method::Head)
 }
 
-fn is_form(request: &Request) -> bool {
+pub(super) fn is_form(request: &Request) -> bool {
     let content_type = request.headers.get("Content-Type").unwrap_or_default();
     let mime = content_type.split(';').next().unwrap_or_default().trim();
     request.method == Method::Post && mime.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// Parameters of the query, then those of the body.
-fn form(request: &Request) -> Parameters {
+pub(super) fn form(request: &Request) -> Parameters {
     let body = String::from_utf8_lossy(&request.body);
     Parameters::parse(&format!("{}&{}", request.query, body.trim_end()))
 }

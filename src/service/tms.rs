@@ -9,6 +9,8 @@ use super::base_url::BaseUrl;
 use super::exception::{Failure, document, plain_failure, tms_failure};
 use super::metadata::ServiceMetadata;
 use super::parameters::Parameters;
+use super::permit::{Feature, Kind, Question};
+use super::question::{about_all, about_layer, about_tile};
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer};
 use super::xml::{XmlWriter, number};
 use crate::geo::Origin;
@@ -149,12 +151,7 @@ impl Tms {
 
     /// Answers below `/tiles`; `path` is what follows.
     pub fn answer_plain(&self, path: &str, request: &Request) -> Answer {
-        let origin = match Parameters::parse(&request.query).first("origin") {
-            Some("sw") => Some(Origin::SouthWest),
-            Some("nw") => Some(Origin::NorthWest),
-            _ => self.origin,
-        };
-        self.tile(path, request, &self.plain, false, origin)
+        self.tile(path, request, &self.plain, false, self.plain_origin(request))
     }
 
     /// Answers below `/tms`; `path` is what follows.
@@ -188,20 +185,54 @@ impl Tms {
         use_profiles: bool,
         origin: Option<Origin>,
     ) -> Answer {
-        let below = path.strip_prefix('/').unwrap_or(path);
-        let below = below.strip_prefix("1.0.0/").unwrap_or(below);
-        let found = TilePath::parse(below)
-            .ok_or_else(|| Failure::new(format!("invalid request ({path})")))
-            .and_then(|path| {
-                let layer = self.layers.find(path.layer, path.spec, FALLBACKS)?;
-                layer.check_format(path.format)?;
-                let coord = layer.coord(path.tile, use_profiles, origin)?;
-                let dimensions = layer.dimensions(|_| None)?;
-                Ok((layer, TileAddress { coord, dimensions }))
-            });
-        match found {
+        match self.find_tile(path, use_profiles, origin) {
             Ok((layer, address)) => answers.tile(layer, address, request),
             Err(failure) => answers.tell(&failure),
+        }
+    }
+
+    /// The tile that a path names.
+    fn find_tile(
+        &self,
+        path: &str,
+        use_profiles: bool,
+        origin: Option<Origin>,
+    ) -> Result<(&ServedLayer, TileAddress), Failure> {
+        let below = path.strip_prefix('/').unwrap_or(path);
+        let below = below.strip_prefix("1.0.0/").unwrap_or(below);
+        let invalid = || Failure::new(format!("invalid request ({path})"));
+        let path = TilePath::parse(below).ok_or_else(invalid)?;
+        let layer = self.layers.find(path.layer, path.spec, FALLBACKS)?;
+        layer.check_format(path.format)?;
+        let coord = layer.coord(path.tile, use_profiles, origin)?;
+        let dimensions = layer.dimensions(|_| None)?;
+        Ok((layer, TileAddress { coord, dimensions }))
+    }
+
+    /// The question that a request below `/tms` or `/tiles` (`name`) puts to
+    /// whoever guards the site; `None` for what is refused anyhow.
+    pub(super) fn question(&self, name: &str, path: &str, request: &Request) -> Option<Question> {
+        let plain = name == "tiles";
+        let below = path.strip_prefix("/1.0.0").filter(|_| !plain);
+        if (!plain && matches!(path, "" | "/")) || matches!(below, Some("" | "/")) {
+            let names = self.layers.iter().map(|layer| layer.layer.name.clone()).collect();
+            return Some(about_all(Kind::Tms, "tms", names));
+        }
+        let mut parts = below.unwrap_or_default().trim_start_matches('/').split('/');
+        if let (Some(_), Some(layer), spec, None) = (below, parts.next(), parts.next(), parts.next()) {
+            let layer = self.layers.find(layer, spec, FALLBACKS).ok()?;
+            return Some(about_layer(Kind::Tms, "tms", Feature::Tile, layer));
+        }
+        let origin = if plain { self.plain_origin(request) } else { Some(Origin::SouthWest) };
+        let (layer, address) = self.find_tile(path, !plain, origin).ok()?;
+        Some(about_tile(Kind::Tms, "tms", Feature::Tile, layer, address.coord))
+    }
+
+    fn plain_origin(&self, request: &Request) -> Option<Origin> {
+        match Parameters::parse(&request.query).first("origin") {
+            Some("sw") => Some(Origin::SouthWest),
+            Some("nw") => Some(Origin::NorthWest),
+            _ => self.origin,
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Family {
 pub struct Proxies {
     pub networks: Networks,
     pub family: Family,
+    /// Further fields that only proxies may send: those that name a user.
+    pub identity_fields: Vec<String>,
 }
 
 /// Hops that are looked at; more are no proxy chain.
@@ -40,8 +42,9 @@ impl Proxies {
             let is_x = has_prefix(name, "x-forwarded-");
             let is_rfc = name.eq_ignore_ascii_case("forwarded");
             let is_script = name.eq_ignore_ascii_case("x-script-name");
+            let is_identity = self.identity_fields.iter().any(|field| name.eq_ignore_ascii_case(field));
             match self.family {
-                _ if !(is_x || is_rfc || is_script) => true,
+                _ if !(is_x || is_rfc || is_script || is_identity) => true,
                 _ if !is_proxy => false,
                 Family::XForwarded => !is_rfc,
                 Family::Forwarded => !is_x,
@@ -166,7 +169,7 @@ mod tests {
         let mut networks = Networks::default();
         networks.add("10.0.0.0/8").unwrap();
         networks.add("unix").unwrap();
-        Proxies { networks, family }
+        Proxies { networks, family, identity_fields: vec!["X-User".into()] }
     }
 
     #[test]
@@ -208,6 +211,7 @@ mod tests {
             ("x-forwarded-anything", "c"),
             ("Forwarded", "host=d"),
             ("X-Script-Name", "/e"),
+            ("x-user", "f"),
         ];
         for (peer, family, left) in [
             ("192.0.2.1", Family::XForwarded, vec!["Host"]),
@@ -215,9 +219,9 @@ mod tests {
             (
                 "10.9.9.9",
                 Family::XForwarded,
-                vec!["Host", "X-Forwarded-Host", "x-forwarded-anything", "X-Script-Name"],
+                vec!["Host", "X-Forwarded-Host", "x-forwarded-anything", "X-Script-Name", "x-user"],
             ),
-            ("10.9.9.9", Family::Forwarded, vec!["Host", "Forwarded", "X-Script-Name"]),
+            ("10.9.9.9", Family::Forwarded, vec!["Host", "Forwarded", "X-Script-Name", "x-user"]),
         ] {
             let mut request = request(peer, &fields);
             assert_eq!(proxies(family).settle(&mut request), peer.starts_with("10."));

@@ -25,8 +25,13 @@ fn built<T>(caches: &str, look: impl FnOnce(&mut Builder<'_>, &[BuiltCache]) -> 
     let loaded = load_map(path, &mut FileSet::holding(path, text.as_bytes()));
     let conf = loaded.conf.unwrap_or_else(|| panic!("{:?}", loaded.findings));
     let limits = Limits::default();
-    let shared =
-        Shared { limits: &limits, fsync: daemon::Fsync::None, memory: TileMemory::new(0), any_srs: false };
+    let shared = Shared {
+        limits: &limits,
+        fsync: daemon::Fsync::None,
+        memory: TileMemory::new(0),
+        any_srs: false,
+        auth: None,
+    };
     let mut builder = Builder::new(&conf, &shared);
     let built = builder.cache(conf.caches.get("c").expect("a cache c"));
     look(&mut builder, &built)

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::auth;
 use super::{Daemon, Fsync, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol};
 use crate::conf::check::Checker;
 use crate::conf::files::FileSet;
@@ -23,6 +24,7 @@ static DAEMON: Table = Table {
         key("watch", Bool),
         key("listen", List(&Map(&[&LISTEN]))),
         key("trusted_proxies", List(&Text)),
+        key("auth", Map(&[&auth::AUTH])),
         key("forwarded_fields", Choice(&["x-forwarded", "forwarded"])),
         key("workers", OneOf(&[Choice(&["auto"]), Int])),
         key("user", Text),
@@ -223,6 +225,7 @@ fn read(
             _ => Fsync::None,
         },
         proxies: reader.proxies(findings),
+        auth: root.get("auth").map(|node| auth::read(node, reader.dir, files, findings)),
         limits: root.get("limits").map(|node| read_limits(node, findings)).unwrap_or_default(),
         watch: root.get("watch").and_then(Node::bool).unwrap_or(false),
         allow_listing: root.get("allow_listing").and_then(Node::bool).unwrap_or(false),
@@ -355,10 +358,15 @@ impl Reader<'_> {
     /// Whose `X-Forwarded-*` and `Forwarded` are believed.
     fn proxies(&self, findings: &mut Findings) -> Option<Proxies> {
         let family = self.root.get("forwarded_fields");
+        let headers = self.root.get("auth").and_then(|auth| auth.get("trusted_headers"));
         let Some(list) = self.root.get("trusted_proxies") else {
             if let Some(node) = family {
                 let text = "is of use only together with `trusted_proxies`";
                 findings.error(node.place, "forwarded_fields", text);
+            }
+            if let Some(node) = headers {
+                let text = "needs `trusted_proxies`: anybody could send these fields otherwise";
+                findings.error(node.place, "auth.trusted_headers", text);
             }
             return None;
         };
@@ -366,7 +374,10 @@ impl Reader<'_> {
             Some("forwarded") => Family::Forwarded,
             _ => Family::XForwarded,
         };
-        Some(Proxies { networks: networks(list, "trusted_proxies", findings), family })
+        let names = ["user", "groups"].map(|key| headers.and_then(|h| h.get(key)).and_then(Node::text));
+        let identity_fields = names.into_iter().flatten().map(str::to_owned).collect();
+        let networks = networks(list, "trusted_proxies", findings);
+        Some(Proxies { networks, family, identity_fields })
     }
 
     /// One place: exactly one protocol with its address.

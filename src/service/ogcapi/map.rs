@@ -97,6 +97,23 @@ fn from_wms(parameters: &Parameters) -> Result<Parameters, Refusal> {
 }
 
 impl OgcApi {
+    /// Which map of what a request asks for.
+    ///
+    /// # Errors
+    /// The request is refused anyhow.
+    pub(super) fn asked_map(
+        &self,
+        scope: Scope<'_>,
+        parameters: &Parameters,
+    ) -> Result<(Subject, Wanted), Refusal> {
+        let as_wms = parameters.first("service") == Some("WMS");
+        let rewritten = as_wms.then(|| from_wms(parameters)).transpose()?;
+        let parameters = rewritten.as_ref().unwrap_or(parameters);
+        let subject = self.subject("ogcapi.map", scope, parameters)?;
+        let wanted = self.wanted_map(&subject, parameters)?;
+        Ok((subject, wanted))
+    }
+
     /// # Errors
     /// Parameters that make no sense, or none together.
     fn wanted_map(&self, subject: &Subject, parameters: &Parameters) -> Result<Wanted, Refusal> {

@@ -11,6 +11,7 @@ mod map;
 mod openapi;
 mod page;
 mod parameter;
+mod question;
 mod refusal;
 mod request;
 mod subject;

@@ -25,6 +25,8 @@ pub struct Subject {
     pub extent: LayerExtent,
     /// The scale at which they are meant to be looked at.
     pub nominal_scale: Option<f64>,
+    /// The request names them, not only the configuration.
+    pub is_named: bool,
     /// For messages.
     pub name: String,
 }
@@ -41,6 +43,7 @@ impl OgcApi {
         parameters: &Parameters,
     ) -> Result<Subject, Refusal> {
         let named = parameters.joined("collections").filter(|names| !names.is_empty());
+        let is_named = named.is_some() || scope != Scope::Dataset;
         let (collections, name) = match (scope, named) {
             (Scope::Collection(name), _) => (vec![self.collection(name)?], name.to_owned()),
             (Scope::Dataset, Some(names)) => {
@@ -52,7 +55,7 @@ impl OgcApi {
             }
             (Scope::Dataset, None) => (self.dataset()?.to_vec(), "of the data set".to_owned()),
         };
-        Ok(self.subject_of(service, collections, name))
+        Ok(Subject { is_named, ..self.subject_of(service, collections, name) })
     }
 
     fn subject_of(&self, service: &'static str, collections: Vec<usize>, name: String) -> Subject {
@@ -63,6 +66,7 @@ impl OgcApi {
             extent: LayerExtent::merge_all(extents, &self.geographic),
             nominal_scale: scales.reduce(f64::max),
             collections,
+            is_named: false,
             name,
         }
     }

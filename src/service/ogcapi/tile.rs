@@ -50,6 +50,26 @@ impl Visit<'_> {
 }
 
 impl OgcApi {
+    /// Which tile of what a request asks for, and its level.
+    ///
+    /// # Errors
+    /// The request is refused anyhow.
+    pub(super) fn asked_tile(
+        &self,
+        scope: Scope<'_>,
+        place: TilePlace<'_>,
+        parameters: &Parameters,
+    ) -> Result<(Subject, Wanted, u32), Refusal> {
+        let subject = self.subject("ogcapi.tile", scope, parameters)?;
+        let grid = self.grid(place.set)?;
+        let level = level(grid, place.level)?;
+        let (width, height) = tile_size(grid, level, parameters)?;
+        let size = self.limits.check(width, height)?;
+        let coord = coord(grid, level, place)?;
+        let wanted = Wanted { extent: extent(grid, coord), size, srs: grid.srs.clone() };
+        Ok((subject, wanted, level))
+    }
+
     /// The cache that keeps the subject's tiles just as they are asked for.
     fn stored(
         &self,

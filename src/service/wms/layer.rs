@@ -172,6 +172,13 @@ impl LayerTree {
         self.by_name.get(name).copied()
     }
 
+    /// Names of all layers, in no order that matters.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.by_name.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether any layer has a legend.
     pub fn has_legend(&self) -> bool {
         self.has_legend

@@ -9,6 +9,7 @@ mod get_feature_info;
 mod get_legend;
 mod get_map;
 pub mod layer;
+mod question;
 pub mod request;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use layer::LayerTree;
 pub use layer::WmsLayer;
+pub(in crate::service) use question::level_of;
 use request::{Operation, Telling, version_of};
 
 use super::Answer;

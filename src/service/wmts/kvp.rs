@@ -51,7 +51,7 @@ impl Wmts {
 }
 
 impl<'a> TileQuery<'a> {
-    fn of(parameters: &'a Parameters) -> TileQuery<'a> {
+    pub(super) fn of(parameters: &'a Parameters) -> TileQuery<'a> {
         let value = |name| parameters.first(name).unwrap_or_default();
         let format = value("format");
         let format = format.split_once('/').map_or(format, |(_, subtype)| subtype);

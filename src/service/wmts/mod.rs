@@ -12,6 +12,9 @@ use std::sync::Arc;
 use super::Answer;
 use super::exception::{Failure, wmts_failure};
 use super::metadata::ServiceMetadata;
+use super::parameters::Parameters;
+use super::permit::{Feature, Kind, Question};
+use super::question::{about_all, about_tile};
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer, plain_integer};
 use crate::geo::Origin;
 use crate::plan::TileAddress;
@@ -158,6 +161,34 @@ impl Wmts {
             Failure::coded("InvalidParameterValue", message)
         };
         self.layer(query.layer)?.on_grid(query.matrix_set).ok_or_else(unknown)
+    }
+
+    /// The question that key-value pairs put to whoever guards the site; `None`
+    /// for what is refused anyhow.
+    pub(super) fn question(&self, parameters: &Parameters) -> Option<Question> {
+        match &*parameters.first("request")?.to_lowercase() {
+            "getcapabilities" => Some(self.question_of_all()),
+            "gettile" => self.tile_question("wmts", Feature::Tile, &TileQuery::of(parameters)),
+            "getfeatureinfo" => {
+                self.tile_question("wmts.featureinfo", Feature::FeatureInfo, &TileQuery::of(parameters))
+            }
+            _ => None,
+        }
+    }
+
+    fn question_of_all(&self) -> Question {
+        about_all(Kind::Wmts, "wmts", self.layers.iter().map(|layer| layer.name.clone()).collect())
+    }
+
+    fn tile_question(
+        &self,
+        service: &'static str,
+        feature: Feature,
+        query: &TileQuery<'_>,
+    ) -> Option<Question> {
+        let layer = self.layer_on_grid(query).ok()?;
+        let coord = layer.coord(query.tile().ok()?, false, Some(Origin::NorthWest)).ok()?;
+        Some(about_tile(Kind::Wmts, service, feature, layer, coord))
     }
 
     /// Answers with a tile; `value_of` gives dimension values by lower-case name.

@@ -5,6 +5,7 @@ use super::{TileQuery, Wmts};
 use crate::service::Answer;
 use crate::service::base_url::BaseUrl;
 use crate::service::exception::{Failure, document};
+use crate::service::permit::{Feature, Question};
 use crate::wire::Request;
 
 pub const DEFAULT_TEMPLATE: &str = "/{Layer}/{TileMatrixSet}/{TileMatrix}/{TileCol}/{TileRow}.{Format}";
@@ -240,6 +241,19 @@ impl Wmts {
             )));
         };
         answer.unwrap_or_else(|failure| self.answers.tell(&failure))
+    }
+
+    /// The question that a path puts to whoever guards the site; `None` for
+    /// what is refused anyhow.
+    pub(in crate::service) fn rest_question(&self, path: &str) -> Option<Question> {
+        if path.ends_with(CAPABILITIES_PATH) {
+            return Some(self.question_of_all());
+        }
+        if let Some(values) = self.template.values(path) {
+            return self.tile_question("wmts", Feature::Tile, &TileQuery::at(&values));
+        }
+        let values = self.info_template.values(path)?;
+        self.tile_question("wmts.featureinfo", Feature::FeatureInfo, &TileQuery::at(&values))
     }
 
     fn rest_tile(&self, values: &TemplateValues<'_, '_>, request: &Request) -> Result<Answer, Failure> {
