@@ -105,6 +105,7 @@ fn b20_upgrades_under_load_lose_nothing() {
     assert!(UnixStream::connect(&path).is_ok(), "the path outlives who made it");
     load.await_answers(200);
     // By the command: again and again, each master being the child of the last.
+    let mut descriptors = None;
     for round in 0..3 {
         let before = daemon.pid();
         let (code, out, err) = act(&daemon, &["upgrade"]);
@@ -119,6 +120,12 @@ fn b20_upgrades_under_load_lose_nothing() {
         daemon.signal(Signal::SIGHUP);
         daemon.await_log("reloaded: generation 2", round + 2);
         load.await_answers(100);
+        daemon.await_workers(2, &[]);
+        // A worker that ends this moment still counts.
+        let few = *descriptors.get_or_insert_with(|| silent::descriptors(new));
+        await_some(&format!("{few} descriptors of the master, as before"), || {
+            (silent::descriptors(new) <= few).then_some(())
+        });
     }
     let tally = load.stop();
     eprintln!("{tally:?}");
@@ -128,6 +135,57 @@ fn b20_upgrades_under_load_lose_nothing() {
     daemon.follow(daemon.pid());
     daemon.stop();
     assert!(!path.exists(), "the last one removes it");
+}
+
+#[test]
+fn sixty_reloads_and_five_upgrades_lose_nothing() {
+    let seed = seed("sixty and five");
+    let (dir, upstream) = (TestDir::new("sixty"), Upstream::start());
+    let mut daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 500}\n");
+    let styles: Vec<Style> =
+        (0..64).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 4 }, Style::OneShot]).collect();
+    let load = Load::start(daemon.address, seed, &styles, tiles_and_maps(0));
+    load.await_answers(500);
+    let good = painted_map(&upstream);
+    let broken = good.replace("sources: [mock]", "sources: [mokc]");
+    let (mut reloads, mut refusals, mut upgrades) = (0, 0, 0);
+    for round in 1..=60 {
+        if round % 5 == 0 {
+            daemon.replace(&daemon.map, &broken);
+            let (code, _, err) = act(&daemon, &["reload"]);
+            assert_eq!(code, Some(2), "{err}");
+            refusals += 1;
+            daemon.replace(&daemon.map, &good);
+        } else {
+            let title = format!("title: Round {round}");
+            daemon.replace(&daemon.map, &good.replace("title: Painted", &title));
+            let (code, out, err) = act(&daemon, &["reload"]);
+            assert_eq!(code, Some(0), "{out}{err}");
+            reloads += 1;
+        }
+        match round % 12 {
+            3 => daemon.signal(Signal::SIGTTIN),
+            6 => daemon.signal(Signal::SIGTTOU),
+            9 => {
+                daemon.replace(&daemon.map, &good);
+                let (code, out, err) = act(&daemon, &["upgrade"]);
+                assert_eq!(code, Some(0), "{out}{err}\n{}", daemon.log());
+                daemon.follow(read_pid(&dir, "rhumb.pid").expect("a pid file"));
+                upgrades += 1;
+            }
+            _ => {}
+        }
+        load.await_answers(50);
+    }
+    load.await_answers(200);
+    let tally = load.stop();
+    eprintln!("{reloads} reloads, {refusals} refused, {upgrades} upgrades: {tally:?}");
+    assert_eq!((reloads, refusals, upgrades), (48, 12, 5));
+    tally.check();
+    daemon.await_workers(2, &[]);
+    daemon.follow(daemon.pid());
+    check_tile(&daemon);
+    daemon.stop();
 }
 
 #[test]
@@ -243,6 +301,107 @@ fn b23_whoever_is_killed_the_other_serves() {
     check_tile(&daemon);
     assert_eq!(status(&daemon)["pid"], new);
     daemon.follow(new);
+    daemon.stop();
+}
+
+#[test]
+fn b23_an_old_master_killed_early_leaves_the_service_to_the_new() {
+    let (dir, upstream) = (TestDir::new("b23-early"), Upstream::start());
+    let mut daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 100}\n");
+    let old = daemon.pid();
+    // The new one answers at once and waits before it starts.
+    let go = dir.join("go");
+    replace_program(
+        &dir,
+        &format!(
+            "#!/bin/sh\nif [ \"$1\" != --handshake ]; then while [ ! -e {} ]; do sleep 0.01; done; fi\nexec {} \"$@\"\n",
+            go.display(),
+            env!("CARGO_BIN_EXE_rhumb")
+        ),
+    );
+    daemon.signal(Signal::SIGUSR2);
+    daemon.await_log(" starts\"", 1);
+    assert_eq!(read_pid(&dir, "rhumb.pid.oldbin"), Some(old));
+    daemon.signal(Signal::SIGKILL);
+    daemon.await_first();
+    // Whoever comes now waits in the sockets' queues, which the new one holds.
+    let mut client = daemon.client();
+    client.send_get(&tile(17, 11)).expect("sent");
+    std::fs::write(&go, "").expect("the sign to start");
+    let new = await_some("the new master's pid file", || read_pid(&dir, "rhumb.pid"));
+    assert_ne!(new, old);
+    daemon.follow(new);
+    let reply = client.read_reply(false).expect("an answer");
+    painted::check(&reply.body, 5, 17, 11).expect("the right tile");
+    drop(client);
+    await_pid_file(&dir, new);
+    await_some("the new master and its two workers alone", || (silent::group(old).len() == 3).then_some(()));
+    daemon.follow(new);
+    assert_eq!(status(&daemon)["pid"], new);
+    daemon.stop();
+}
+
+#[test]
+fn what_an_upgrade_needs_and_does_not_get() {
+    let (dir, upstream) = (TestDir::new("upgrade-places"), Upstream::start());
+    // The pid file's directory is gone: nothing begins.
+    let var = dir.join("var");
+    std::fs::create_dir(&var).expect("a directory");
+    let program = link_program(&dir);
+    let yaml = format!(
+        "control: {}\npid_file: {}\n",
+        dir.join("rhumb.sock").display(),
+        var.join("rhumb.pid").display()
+    );
+    let daemon = Setup::new(&dir, painted_map(&upstream)).daemon_yaml(&yaml).program(&program).start();
+    std::fs::rename(&var, dir.join("away")).expect("moved");
+    let (code, _, err) = act(&daemon, &["upgrade"]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("rhumb.pid") && err.contains("serves on"), "{err}");
+    std::fs::rename(dir.join("away"), &var).expect("moved back");
+    check_tile(&daemon);
+    // The new configuration wants a port that is taken: the old one serves on.
+    let config = std::fs::read_to_string(&daemon.config).expect("the daemon's file");
+    let taken = config.replace("listen:\n", &format!("listen:\n  - http: {}\n", upstream.address));
+    daemon.replace(&daemon.config, &taken);
+    let (code, _, err) = act(&daemon, &["upgrade"]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("before it was ready"), "{err}");
+    daemon.await_log(&format!("cannot listen on {}", upstream.address), 1);
+    let pid = std::fs::read_to_string(var.join("rhumb.pid")).expect("the pid file is back");
+    assert_eq!(pid.trim(), daemon.pid().to_string());
+    check_tile(&daemon);
+    // Stopped in the middle: the new one ends with the old.
+    daemon.replace(&daemon.config, &config);
+    replace_program(
+        &dir,
+        &format!(
+            "#!/bin/sh\n[ \"$1\" = --handshake ] && exec {} \"$@\"\nexec sleep 600\n",
+            env!("CARGO_BIN_EXE_rhumb")
+        ),
+    );
+    daemon.signal(Signal::SIGUSR2);
+    daemon.await_log(" starts\"", 2);
+    daemon.signal(Signal::SIGQUIT);
+    assert_eq!(daemon.await_end(), Some(0));
+}
+
+#[test]
+fn a_master_that_stood_still_goes_on_with_its_upgrade() {
+    let (dir, upstream) = (TestDir::new("upgrade-stop"), Upstream::start());
+    let mut daemon = start(&dir, &upstream, "");
+    // Stopped, it is sent everything; when it wakes it does one thing after another.
+    daemon.signal(Signal::SIGSTOP);
+    daemon.signal(Signal::SIGUSR2);
+    daemon.signal(Signal::SIGHUP);
+    check_tile(&daemon);
+    daemon.signal(Signal::SIGCONT);
+    daemon.await_log("upgraded: the new master", 1);
+    let new = read_pid(&dir, "rhumb.pid").expect("a pid file");
+    daemon.signal(Signal::SIGQUIT);
+    daemon.await_first();
+    daemon.follow(new);
+    check_tile(&daemon);
     daemon.stop();
 }
 
