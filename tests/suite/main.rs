@@ -7,6 +7,7 @@ mod harness;
 
 #[cfg(feature = "peers")]
 mod browser;
+mod auth;
 mod cache_faults;
 mod command_line;
 mod control;
