@@ -1,17 +1,22 @@
 //! HAProxy in front: the same bytes.
 
 use crate::front::{Published, check_same, painted_daemon};
-use crate::harness::front::{Front, put};
+use crate::harness::front::{Front, Port, put};
 use crate::harness::snippet::snippet;
-use crate::harness::{TestDir, Upstream};
+use crate::harness::{Daemon, TestDir, Upstream};
+
+/// The file of etc/ before one daemon, whose health it asks at `admin`.
+pub fn haproxy(dir: &TestDir, daemon: &Daemon, admin: &Port) -> Front {
+    let config = put(&snippet("etc/haproxy.cfg"), "127.0.0.1:8080", &daemon.address.to_string());
+    Front::haproxy(dir, &put(&config, "port 9180", &format!("port {}", admin.number)))
+}
 
 #[test]
 fn haproxy_changes_no_byte() {
     let (dir, upstream) = (TestDir::new("front-haproxy"), Upstream::start());
-    let daemon = painted_daemon(&dir, &upstream, "");
-    let config = put(&snippet("etc/haproxy.cfg"), "127.0.0.1:8080", &daemon.address.to_string());
-    let config = put(&config, " check port 9180", "");
-    let haproxy = Front::haproxy(&dir, &config);
+    let admin = Port::reserve();
+    let daemon = painted_daemon(&dir, &upstream, &format!("admin: {}\n", admin.address()));
+    let haproxy = haproxy(&dir, &daemon, &admin);
     check_same(&daemon, &haproxy, &Published::at_port(&haproxy));
     drop(haproxy);
     daemon.stop();

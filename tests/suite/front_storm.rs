@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 
 use crate::control::{act, reachable};
 use crate::front::painted_daemon;
-use crate::harness::front::{Front, put};
+use crate::front_haproxy::haproxy;
+use crate::harness::front::{Front, Port, put};
 use crate::harness::load::{Load, Style, Target, tiles_and_maps};
 use crate::harness::snippet::snippet;
 use crate::harness::{Daemon, Random, TestDir, Upstream, await_some, seed};
@@ -98,9 +99,10 @@ fn nothing_is_lost_behind_nginx() {
 #[test]
 fn nothing_is_lost_behind_haproxy() {
     let (dir, upstream) = (TestDir::new("storm-haproxy"), Upstream::start());
-    let mut daemon = painted_daemon(&dir, &upstream, &(reachable(&dir) + LIMITS));
-    let config = put(&snippet("etc/haproxy.cfg"), "127.0.0.1:8080", &daemon.address.to_string());
-    let haproxy = Front::haproxy(&dir, &put(&config, " check port 9180", ""));
+    let admin = Port::reserve();
+    let yaml = format!("{}admin: {}\n{LIMITS}", reachable(&dir), admin.address());
+    let mut daemon = painted_daemon(&dir, &upstream, &yaml);
+    let haproxy = haproxy(&dir, &daemon, &admin);
     check_nothing_is_lost(&mut daemon, &upstream, &haproxy);
     drop(haproxy);
     daemon.stop();

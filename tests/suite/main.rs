@@ -24,6 +24,8 @@ mod front_before;
 #[cfg(feature = "peers")]
 mod front_haproxy;
 #[cfg(feature = "peers")]
+mod front_hosts;
+#[cfg(feature = "peers")]
 mod front_lighttpd;
 #[cfg(feature = "peers")]
 mod front_nginx;
@@ -46,10 +48,10 @@ mod power_cut;
 mod privileges;
 mod reload;
 mod scarcity;
+mod scgi_uwsgi;
+mod several_maps;
 #[cfg(feature = "peers")]
 mod shared_cache;
-mod several_maps;
-mod scgi_uwsgi;
 mod smoke;
 mod systemd;
 mod upgrade;
