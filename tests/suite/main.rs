@@ -10,6 +10,7 @@ mod browser;
 mod auth;
 mod cache_faults;
 mod command_line;
+mod crowd;
 mod control;
 mod embedded;
 mod fastcgi;
