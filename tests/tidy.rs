@@ -16,7 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("lib", &[]),
     // autoconfig reads capabilities; the version page names the engine.
-    ("cli", &["master", "seed", "conf", "app", "worker", "source", "geo::proj"]),
+    // Exporting lays an area over a grid and asks in the format that is kept.
+    ("cli", &["master", "seed", "conf", "app", "worker", "source", "geo", "render::Format"]),
     ("master", &["conf", "worker::run", "worker::probe", "worker::Birth", "worker::MESSAGE"]),
     ("worker", &["wire", "service", "conf", "app", "plan", "render::decode", "render::Format", "geo::proj"]),
     ("seed", &["plan", "cache", "geo", "conf", "app"]),

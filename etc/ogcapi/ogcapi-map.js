@@ -58,6 +58,14 @@ function tileLayer() {
   return new TileLayer({ source: new TileImage({ projection, tileGrid, tileUrlFunction: (coord) => coord && tileAddress(coord) }) });
 }
 
+// A drawn sign for a button: no font can lack it.
+function sign(path) {
+  const holder = document.createElement('span');
+  holder.className = 'sign';
+  holder.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" aria-hidden="true"><path d="${path}" fill="none" stroke="currentColor" stroke-width="2"/></svg>`;
+  return holder;
+}
+
 const [minX, minY, maxX, maxY] = config.extent;
 const view = new View({
   projection,
@@ -75,7 +83,7 @@ const map = new Map({
   layers: [...backgrounds, layer],
   controls: [
     new Zoom({ zoomInTipLabel: 'Zoom in', zoomOutTipLabel: 'Zoom out' }),
-    new FullScreen({ tipLabel: 'Full screen' }),
+    new FullScreen({ tipLabel: 'Full screen', label: sign('M3 9V3h6M15 3h6v6M21 15v6h-6M9 21H3v-6'), labelActive: sign('M9 3v6H3M21 9h-6V3M15 21v-6h6M3 15h6v6') }),
     new ScaleLine(),
     new Attribution({ collapsible: false }),
   ],

@@ -19,15 +19,17 @@ for (const form of document.querySelectorAll('form[data-try]')) {
     result.hidden = false;
     result.querySelector('code').textContent = address;
     shown.replaceChildren();
-    const status = result.querySelector('.status');
+    const status = result.querySelector('.told');
     status.textContent = 'Asking…';
     try {
       const response = await fetch(address, form.dataset.image === 'true' ? { headers: { Accept: 'image/*' } } : {});
       const type = response.headers.get('Content-Type') ?? '';
       const place = response.headers.get('Content-Bbox');
       status.textContent = `${response.status} · ${type}${place ? ` · ${place}` : ''}`;
+      status.classList.toggle('status', !response.ok);
       shown.append(type.startsWith('image/') ? await picture(response) : await text(response));
     } catch (error) {
+      status.classList.add('status');
       status.textContent = `No answer: ${error.message}`;
     }
   });

@@ -17,7 +17,7 @@ use crate::conf::conf::Conf;
 use crate::conf::daemon::auth::Auth;
 use crate::conf::daemon::{Fsync, Limits, Maps};
 use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
-use crate::plan::{Gate, TileMemory};
+use crate::plan::{Gate, TileCache, TileMemory};
 use crate::service::guard::Guarded;
 use crate::service::{Answer, Site, SiteParts};
 use crate::story;
@@ -196,6 +196,28 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
         }
         _ => Err(findings),
     }
+}
+
+/// One cache of a configuration on its first grid, for work without a server.
+///
+/// # Errors
+/// Sentences about what cannot be built.
+pub fn cache(conf: &Conf, name: &str) -> Result<Arc<TileCache>, Vec<String>> {
+    let limits = Limits::default();
+    let shared = Shared {
+        limits: &limits,
+        fsync: Fsync::default(),
+        memory: TileMemory::new(limits.cache_memory_bytes),
+        any_srs: false,
+        auth: None,
+    };
+    let mut builder = layers::Builder::new(conf, &shared);
+    let built = conf.caches.get(name).map(|cache| builder.cache(cache));
+    if !builder.errors.is_empty() {
+        return Err(builder.errors);
+    }
+    let first = built.as_ref().and_then(|built| built.first());
+    first.map(|built| Arc::clone(&built.cache)).ok_or_else(|| vec![format!("there is no cache `{name}`")])
 }
 
 fn one(loaded: Loaded, shared: &Shared<'_>, findings: &mut Vec<Finding>) -> Option<Sites> {

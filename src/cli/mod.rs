@@ -4,6 +4,9 @@
 pub mod check;
 mod control;
 pub mod create;
+mod export;
+mod grids;
+mod other_name;
 mod serve;
 
 use std::ffi::OsString;
@@ -46,6 +49,10 @@ enum Command {
     Check(Check),
     /// Write a directory to start from
     Create(Create),
+    /// Tell resolutions and numbers of tiles of a configuration's grids
+    Grids(grids::Grids),
+    /// Write the tiles of a cache or source into files of their own
+    Export(Box<export::Export>),
     /// Let the running daemon take its configuration anew; tell why where it refuses
     Reload(Ask),
     /// Let the running daemon start its program file anew and hand over to it
@@ -162,6 +169,13 @@ struct Create {
 /// Runs the command line; 0 done, 1 usage, 2 a configuration is refused,
 /// 3 the system refused.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match other_name::translate(arguments.collect()) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(USAGE);
+        }
+    };
     let line = match Line::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
@@ -175,6 +189,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(serve)) => serve::serve(serve, line.start),
         Some(Command::Check(check)) => check::run(check.config, check.map),
         Some(Command::Create(create)) => create::run(create.directory),
+        Some(Command::Grids(grids)) => grids::run(grids),
+        Some(Command::Export(export)) => export::run(*export),
         Some(Command::Reload(ask)) => control::run(Act { ask, command: control::Command::Reload }),
         Some(Command::Upgrade(ask)) => control::run(Act { ask, command: control::Command::Upgrade }),
         Some(Command::Stop(ask)) => control::run(Act { ask, command: control::Command::Stop }),
@@ -216,6 +232,11 @@ mod tests {
             "check map.yaml",
             "check -c etc/rhumb.yaml",
             "create there",
+            "grids map.yaml",
+            "grids -f map.yaml -l --all -g own",
+            "grids -f map.yaml -s seed.yaml -c area",
+            "export -f map.yaml --source a --grid b --dest c --levels 1..3",
+            "export map.yaml --source a --grid x=y --dest c --levels 0 --type tc -n -c 4 --force -qq",
             "reload -c etc/rhumb.yaml",
             "upgrade -c etc/rhumb.yaml --timeout 30",
             "stop -c a",
@@ -233,6 +254,10 @@ mod tests {
             "serve map.yaml",
             "check",
             "create",
+            "grids",
+            "grids map.yaml -s seed.yaml",
+            "export --source a --grid b --dest c --levels 1",
+            "export map.yaml --source a --grid b --dest c --levels 1 --type zip",
             "develop a b",
             "develop --bind 99999",
             "--ready-fd x",

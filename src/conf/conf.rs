@@ -173,6 +173,8 @@ pub struct GridConf {
     pub srs_text: String,
     /// Whether `origin` was said.
     pub has_origin: bool,
+    /// Its own keys in alphabetical order, values as flow YAML.
+    pub written: Vec<(String, String)>,
     pub options: GridOptions,
     pub grid: Arc<TileGrid>,
 }

@@ -9,6 +9,7 @@ use super::finding::Findings;
 use super::merge::{expand_environment, merge, modernise};
 use super::node::{self, Node, Place, Value};
 use super::{Conf, FileSet, Finding, resolve, tables};
+use crate::geo::Coverage;
 
 /// Most files that `base:` may bring together.
 const BASE_FILES_MAX: usize = 64;
@@ -37,6 +38,25 @@ pub fn load_with(path: &Path, files: &mut FileSet, environment: &dyn Fn(&str) ->
         Loader { files, findings: Findings::default(), environment, unset: HashSet::new(), open: Vec::new() };
     let root = loader.read(&path, None);
     loader.finish(root, &path)
+}
+
+/// The coverage of that name in the section `coverages` of a file (a seed.yaml).
+///
+/// # Errors
+/// What is wrong with the file or the coverage.
+pub fn load_coverage(path: &Path, name: &str, files: &mut FileSet) -> Result<Coverage, Vec<Finding>> {
+    let path = absolute(path);
+    let mut loader = Loader {
+        files,
+        findings: Findings::default(),
+        environment: &|name| std::env::var(name).ok(),
+        unset: HashSet::new(),
+        open: Vec::new(),
+    };
+    let root = loader.read(&path, None);
+    let coverage =
+        root.and_then(|root| resolve::coverage(&root, name, &path, loader.files, &mut loader.findings));
+    coverage.filter(|_| !loader.findings.has_errors()).ok_or_else(|| loader.findings.into_sorted())
 }
 
 /// The world map inside the program.

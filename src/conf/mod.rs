@@ -24,4 +24,4 @@ pub use conf::Conf;
 pub use daemon::Daemon;
 pub use files::FileSet;
 pub use finding::{Finding, Severity};
-pub use load::{Loaded, load_embedded, load_map};
+pub use load::{Loaded, load_coverage, load_embedded, load_map};

@@ -62,6 +62,25 @@ pub enum KeyKind {
 }
 
 impl Node {
+    /// The tree as flow YAML; places and comments are lost.
+    pub fn flow(&self) -> String {
+        match &self.value {
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(Node::flow).collect::<Vec<_>>().join(", "))
+            }
+            Value::Map(entries) => {
+                let pair = |entry: &Entry| match entry.kind {
+                    KeyKind::Text => format!("'{}': {}", entry.key.replace('\'', "''"), entry.value.flow()),
+                    _ => format!("{}: {}", entry.key, entry.value.flow()),
+                };
+                format!("{{{}}}", entries.iter().map(pair).collect::<Vec<_>>().join(", "))
+            }
+            Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            Value::Null => "~".to_owned(),
+            _ => self.printed().unwrap_or_default(),
+        }
+    }
+
     pub fn null(place: Place) -> Node {
         Node { value: Value::Null, place }
     }
@@ -149,7 +168,7 @@ impl Node {
 }
 
 /// A float with a point, as Python prints it.
-fn print_float(value: f64) -> String {
+pub fn print_float(value: f64) -> String {
     if value.is_finite() && value == value.trunc() && value.abs() < 1e16 {
         format!("{value:.1}")
     } else {

@@ -85,6 +85,17 @@ impl TileCache {
         &self.options.image
     }
 
+    /// Columns and rows of tiles that are made together at a level.
+    pub fn meta_size(&self, level: u32) -> (i64, i64) {
+        self.options.meta.as_ref().map_or((1, 1), |meta| meta.level_meta_size(level))
+    }
+
+    /// Whether its tiles are those of one source, so that nothing is scaled or
+    /// warped to make one.
+    pub fn copies_tiles(&self) -> bool {
+        matches!(self.sources(), [source] if !source.supports_meta_tiles())
+    }
+
     /// The format of the tiles kept here.
     pub fn format(&self) -> Format {
         self.options.image.format

@@ -1,1 +1,5 @@
-//! Many tiles with no client. Comes with the seeding issue; the room is kept.
+//! Many tiles with no client: the tiles of an area, level by level, made by
+//! some threads. Exporting uses it; seeding comes with its own issue.
+
+pub mod export;
+mod walk;

@@ -13,6 +13,7 @@ mod command_line;
 mod crowd;
 mod control;
 mod embedded;
+mod export;
 mod fastcgi;
 #[cfg(feature = "peers")]
 mod fixtures;
@@ -41,6 +42,7 @@ mod http_whole;
 mod long;
 #[cfg(feature = "peers")]
 mod map_clients;
+mod ogcapi;
 #[cfg(feature = "peers")]
 mod parity;
 #[cfg(feature = "peers")]

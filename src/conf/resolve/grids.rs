@@ -47,6 +47,13 @@ impl Resolver<'_> {
                         key: name.to_owned(),
                         srs_text: code.to_owned(),
                         has_origin: true,
+                        written: vec![
+                            (
+                                "origin".to_owned(),
+                                if origin == Origin::NorthWest { "'nw'" } else { "'sw'" }.to_owned(),
+                            ),
+                            ("srs".to_owned(), format!("'{code}'")),
+                        ],
                         options,
                         grid,
                     };
@@ -158,6 +165,7 @@ impl Resolver<'_> {
                 key: entry.key.to_string(),
                 srs_text,
                 has_origin,
+                written: written(node),
                 options,
                 grid: Arc::new(grid),
             }),
@@ -248,6 +256,14 @@ impl Resolver<'_> {
         }
         Some(extent)
     }
+}
+
+/// A grid's own keys in alphabetical order.
+fn written(node: &Node) -> Vec<(String, String)> {
+    let mut keys: Vec<(String, String)> =
+        node.entries().iter().map(|entry| (entry.key.to_string(), entry.value.flow())).collect();
+    keys.sort();
+    keys
 }
 
 pub(super) fn origin_of(text: &str) -> Option<Origin> {

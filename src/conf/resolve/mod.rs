@@ -23,8 +23,9 @@ use std::sync::Arc;
 use super::conf::{CacheConf, Conf, FormatConf, Globals, GridConf, Named, Services, SourceConf};
 use super::files::FileSet;
 use super::finding::Findings;
+use super::nearest::hint;
 use super::node::{Node, Place};
-use crate::geo::Srs;
+use crate::geo::{Coverage, Srs};
 
 /// State of one resolution. Sections are filled in the order of their fields.
 pub(super) struct Resolver<'a> {
@@ -53,21 +54,7 @@ struct GridDefaults {
 
 /// Resolves the whole document. The result is of use only if no error was found.
 pub(super) fn resolve(root: &Node, file: &Path, files: &mut FileSet, findings: &mut Findings) -> Conf {
-    let dir = file.parent().map(Path::to_owned).unwrap_or_default();
-    let (globals, grid_defaults) = globals::defaults(&dir);
-    let mut resolver = Resolver {
-        root,
-        dir,
-        files,
-        findings,
-        globals,
-        grid_defaults,
-        grids: Named::default(),
-        broken_grids: HashSet::new(),
-        sources: Named::default(),
-        caches: Named::default(),
-        cache_images: HashMap::new(),
-    };
+    let mut resolver = Resolver::new(root, file, files, findings);
     resolver.resolve_globals();
     resolver.resolve_grids();
     resolver.resolve_sources();
@@ -91,6 +78,44 @@ pub(super) fn resolve(root: &Node, file: &Path, files: &mut FileSet, findings: &
         caches: resolver.caches,
         root_layer,
         services,
+    }
+}
+
+/// The coverage of that name in a document's section `coverages`. What cannot be
+/// used is reported.
+pub(super) fn coverage(
+    root: &Node,
+    name: &str,
+    file: &Path,
+    files: &mut FileSet,
+    findings: &mut Findings,
+) -> Option<Coverage> {
+    let mut resolver = Resolver::new(root, file, files, findings);
+    let Some(all) = root.get("coverages").filter(|all| all.get(name).is_some()) else {
+        let near = hint(name, section(root, "coverages").iter().map(|entry| &*entry.key));
+        resolver.error(root, "coverages", format!("there is no coverage `{name}`{near}"));
+        return None;
+    };
+    resolver.coverage(all, name, "coverages")
+}
+
+impl<'a> Resolver<'a> {
+    fn new(root: &'a Node, file: &Path, files: &'a mut FileSet, findings: &'a mut Findings) -> Resolver<'a> {
+        let dir = file.parent().map(Path::to_owned).unwrap_or_default();
+        let (globals, grid_defaults) = globals::defaults(&dir);
+        Resolver {
+            root,
+            dir,
+            files,
+            findings,
+            globals,
+            grid_defaults,
+            grids: Named::default(),
+            broken_grids: HashSet::new(),
+            sources: Named::default(),
+            caches: Named::default(),
+            cache_images: HashMap::new(),
+        }
     }
 }
 
