@@ -436,7 +436,7 @@ fn f14_slow_peers_meet_the_deadlines_of_http() {
 #[test]
 fn f15_sockets_that_cannot_be_had_are_named() {
     let dir = TestDir::new("fcgi-socket");
-    let long = dir.join(&"x".repeat(120));
+    let long = dir.join("x".repeat(120));
     let refused = Setup::embedded(&dir).listen(&format!("fastcgi: {}", long.display())).try_start();
     let (code, log) = refused.err().expect("a path that no socket can have");
     assert_eq!(code, Some(3), "{log}");

@@ -24,6 +24,8 @@ mod front_apache;
 #[cfg(feature = "peers")]
 mod front_before;
 #[cfg(feature = "peers")]
+mod front_fastcgi;
+#[cfg(feature = "peers")]
 mod front_haproxy;
 #[cfg(feature = "peers")]
 mod front_hosts;

@@ -53,7 +53,7 @@ fn start<'a>(dir: &'a TestDir, upstream: &Upstream) -> Setup<'a> {
 
 fn each(dir: &TestDir, check: impl Fn(&str, &dyn Fn(&[u8]) -> Reply)) {
     for protocol in PROTOCOLS {
-        let socket = dir.join(&format!("{protocol}.sock"));
+        let socket = dir.join(format!("{protocol}.sock"));
         check(protocol, &|bytes| cgi_reply(&exchange(&socket, bytes)));
     }
 }
@@ -128,7 +128,7 @@ fn a_reload_loses_no_request() {
     let upstream = Upstream::start();
     let daemon = start(&dir, &upstream).start();
     each(&dir, |protocol, ask| assert_eq!(ask(&request(protocol, TILE, &[], "")).status, 200));
-    let sockets = PROTOCOLS.map(|protocol| (protocol, dir.join(&format!("{protocol}.sock"))));
+    let sockets = PROTOCOLS.map(|protocol| (protocol, dir.join(format!("{protocol}.sock"))));
     upstream.hold();
     let late: Vec<_> = sockets
         .clone()
