@@ -32,6 +32,8 @@ mod front_hosts;
 #[cfg(feature = "peers")]
 mod front_lighttpd;
 #[cfg(feature = "peers")]
+mod front_mounts;
+#[cfg(feature = "peers")]
 mod front_nginx;
 #[cfg(feature = "peers")]
 mod front_storm;
