@@ -177,7 +177,7 @@ fn read_partial(answer: &Value, text: &str) -> Result<Partial, String> {
             map: allows("map"),
             feature_info: allows("featureinfo"),
             tile: allows("tile"),
-            limited_to: limited_to(permissions)?,
+            areas: limited_to(permissions)?.into_iter().collect(),
         };
         partial.layers.insert(name.clone(), permit);
     }

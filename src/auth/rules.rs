@@ -65,6 +65,7 @@ impl Rules {
         let mut key = format!("{kind:?}");
         for layer in &self.layers {
             let mut permit = LayerPermit::default();
+            let mut limits = Vec::new();
             for feature in Feature::ALL {
                 for kind in kinds {
                     let found = self.rule_for(identity, *kind, layer, feature, level);
@@ -73,8 +74,11 @@ impl Rules {
                         continue;
                     };
                     permit.allow(feature);
-                    if permit.limited_to.is_none() && rule.limited_to.is_some() {
-                        permit.limited_to.clone_from(&rule.limited_to);
+                    // Features of one layer share their areas: what two rules
+                    // limit lies in both, so that neither is overstepped.
+                    if let Some(area) = rule.limited_to.as_ref().filter(|_| !limits.contains(&at)) {
+                        limits.push(at);
+                        permit.areas.push(area.clone());
                         key.push_str(&format!(" {at}"));
                     }
                     is_full &= rule.limited_to.is_none();

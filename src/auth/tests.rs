@@ -181,6 +181,80 @@ fn keys_are_used_for_what_they_are_only() {
     assert!(token::Tokens::new(&jwt(&["HS256", "RS256"], octets)).is_ok());
 }
 
+/// A key made for this test and used nowhere else.
+const RSA_DER: &str = "MIIEowIBAAKCAQEAsrLtHsD331WTTXlstHdOp2B9bV4zB2uNhp+LMIT6XZf+BHCNAGYPR+HOari6I40lGE1gcz9gn32hVR3c\
+    lAC8fNnCzHR56k3iXHa7xovHVjYpdQjXUN4QY6dasG8cDwajN9+Qx3s8oQMRDzqWTng2/GWwHxSCJyOzcYY1EpNWfYKVR/EA\
+    CRUh4PRtsB4tmbXZT/QhHN0AmxsyMq/2PYcKJh+VtE2G6gDVT01ahaOowAHCnaLkrRHGHyfMwtGx23ul8T8F8fBwXWA2y1Ld\
+    Jx41oX3u1BvCauEEMEiP1wEJjblyXQMIU4VbgONVn0xfYHyIEkvy1TvfTxHbLl7xHxtAwQIDAQABAoIBAAcQxonfAN36fPjE\
+    +oyXJAu/p63tmdBrCv097Su1sk2FjzRfO9/+aQ/DSJ1VIPz7XXJcytm7sYcU2U5rgBd1AP7hwE9DsrdWLYNQ6YND7xWETjbT\
+    qunGYfkCurX7qq0YatcwdoHAqGjIXYIP47YGEEyB+8j6z1ubUILGVu5dV3/eWzuTn31hT13ETYO4tXeKatp8aRSFflATNK6s\
+    OnlJcHrweBOpEeBXo0Wd+GgSOdZJqnb0b7JxF/3y/4sy4oDY4u7tpV0CHgn1qTCeSHz2wK8XbCXu7b+vl+VR2MhyxQTmHWUk\
+    5eJ5kdsIYgd74EYUu3fFRhSSyKPklD6lcU3DYd0CgYEA2+tIeNj0bR23A9OjjTZt+HAHy79RL0Fdw8Mq7xYi3I7II4ZUbQYN\
+    mu3S9W8NacLoWU6erA4ec0AYkR7VXxSrjDOWY0rpMu3ddCNhZ+XwnhoBd9SNwe88Bg91XsyyMyJ2smCvOkBXBv126qPy8Gi/\
+    xK+bwWKJ3cmFGt4iUHLPU8UCgYEA0ARgGwIcCddm4RQaSKJSofom0B+rTM/FtGTPLt4YQNGPm9udHsoW4aN5KFm6otGUiH2u\
+    hu1dPMlgDBOUnnqz90ew2xkWf75UI7fgWyxbsH15CGNN6n1wOoZP1bNjg3CoDxHC67N0Pl+WTOmGwSTWEwmzS5HHi/B5AOcH\
+    AxnXPM0CgYEAxmHtY05a19+5S5Nr8yPJehYdgjeYVaeCnOh+32Q5mHqYois4F40hUsP8zHgcQm6XSJC6Y/zsjQyh3K9SzU2J\
+    HpUesX1O9ilK3sxXvvDW6NgOwPkV038qx1DEkPrYOXZ6WpkLGOIXX2/gCPRSX3oum4/KUl3AfjiegMknbSjUS/0CgYB1voRH\
+    xWHpkCuDq8VU58yuMtJVbBeiWtklywobFUvVJMmNBzpgezOIdOfXlzK1hrv0pm9roF/uUG41Z7/wFLRZfBL3cbPyiuFFdodg\
+    FDOyKtOfk9Y+rNIhznTSGcByXgpCvWL/14ws4h5JWsYT/a3PCOacF+BDrdJQWHT3pGDY4QKBgC1p7+3EcAYsswQd+KkvUQR+\
+    lBFVQ6u/quW1Kki/yPC2Pcl1OrhZVaIoQsA/bkFxPsHEuqXcnTe3XqGCvKRIjkqr5ylDnWGA5oEX0/QeGp9j7l/DxAetJn0o\
+    apmShEDd+mck2Kpp5pjKosqExzHEfUDq21BaPeWBKYj7aYaNmS8y";
+const RSA_MODULUS: &str = "srLtHsD331WTTXlstHdOp2B9bV4zB2uNhp-LMIT6XZf-BHCNAGYPR-HOari6I40lGE1gcz9gn32hVR3clAC8fNnCzHR56k3i\
+    XHa7xovHVjYpdQjXUN4QY6dasG8cDwajN9-Qx3s8oQMRDzqWTng2_GWwHxSCJyOzcYY1EpNWfYKVR_EACRUh4PRtsB4tmbXZ\
+    T_QhHN0AmxsyMq_2PYcKJh-VtE2G6gDVT01ahaOowAHCnaLkrRHGHyfMwtGx23ul8T8F8fBwXWA2y1LdJx41oX3u1BvCauEE\
+    MEiP1wEJjblyXQMIU4VbgONVn0xfYHyIEkvy1TvfTxHbLl7xHxtAwQ";
+
+#[test]
+fn tokens_of_every_kind_are_verified() {
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+    let random = SystemRandom::new();
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let ed = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
+    let ed_public = Ed25519KeyPair::from_pkcs8(ed.as_ref()).unwrap();
+    let ec = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let ec_pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec.as_ref(), &random).unwrap();
+    let point = ec_pair.public_key().as_ref();
+    let keys = json!([
+        {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": text(ed_public.public_key().as_ref())},
+        {"kty": "EC", "crv": "P-256", "kid": "ec", "x": text(&point[1..33]), "y": text(&point[33..])},
+        {"kty": "RSA", "kid": "rsa", "n": RSA_MODULUS, "e": "AQAB"},
+        {"kty": "oct", "kid": "oct", "k": text(SECRET)},
+    ]);
+    let rsa = STANDARD.decode(RSA_DER).unwrap();
+    let encoding = [
+        (Algorithm::EdDSA, EncodingKey::from_ed_der(ed.as_ref())),
+        (Algorithm::ES256, EncodingKey::from_ec_der(ec.as_ref())),
+        (Algorithm::RS256, EncodingKey::from_rsa_der(&rsa)),
+        (Algorithm::PS384, EncodingKey::from_rsa_der(&rsa)),
+        (Algorithm::HS512, EncodingKey::from_secret(SECRET)),
+        // Signed with what everybody may know.
+        (Algorithm::HS256, EncodingKey::from_secret(RSA_MODULUS.as_bytes())),
+    ];
+    let all = ["EdDSA", "ES256", "RS256", "PS384", "HS512", "HS256"];
+    let jwt = |algorithms: &[&str]| Jwt {
+        jwks: json!({ "keys": keys }).to_string(),
+        algorithms: algorithms.iter().map(|a| (*a).to_owned()).collect(),
+        issuer: None,
+        audience: None,
+        ..auth().jwt.unwrap()
+    };
+    let claims = json!({"sub": "eve", "aud": "anybody", "exp": 4_000_000_000_u64});
+    for (at, (algorithm, key)) in encoding.iter().enumerate() {
+        for kid in [None, Some("ed"), Some("ec"), Some("rsa"), Some("oct"), Some("other")] {
+            let header = Header { kid: kid.map(str::to_owned), ..Header::new(*algorithm) };
+            let token = encode(&header, &claims, key).unwrap();
+            let own = ["ed", "ec", "rsa", "rsa", "oct", ""][at];
+            let is_right = at < 5 && kid.is_none_or(|kid| kid == own);
+            let tokens = token::Tokens::new(&jwt(&all)).unwrap();
+            assert_eq!(tokens.verify(&token).is_some(), is_right, "{algorithm:?} {kid:?}");
+            let others: Vec<&str> = all.into_iter().filter(|name| *name != all[at]).collect();
+            let tokens = token::Tokens::new(&jwt(&others)).unwrap();
+            assert_eq!(tokens.verify(&token), None, "{algorithm:?} is not allowed");
+        }
+    }
+}
+
 fn decided(rules: Vec<Rule>, identity: Option<(&str, &[&str])>, question: &Question) -> Permit {
     let layers = ["roads", "rivers", "osm_a", "osm_b"].map(str::to_owned).to_vec();
     let identity = identity.map(|(user, groups)| Identity {

@@ -106,8 +106,11 @@ impl Kml {
         }
         let path = TilePath::parse(below)?;
         let layer = self.layers.find(path.layer, path.spec, FALLBACKS).ok()?;
-        let coord = layer.coord(path.tile, false, Some(Origin::SouthWest)).ok()?;
-        Some(about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord))
+        Some(match layer.coord(path.tile, false, Some(Origin::SouthWest)) {
+            Ok(coord) => about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord),
+            // Who may ask is told what is wrong with it.
+            Err(_) => about_layer(Kind::Kml, "kml", Feature::Tile, layer),
+        })
     }
 
     fn overlay(

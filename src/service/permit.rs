@@ -86,7 +86,8 @@ pub struct LayerPermit {
     pub map: bool,
     pub feature_info: bool,
     pub tile: bool,
-    pub limited_to: Option<Coverage>,
+    /// What may be seen lies in all of them.
+    pub areas: Vec<Coverage>,
 }
 
 impl LayerPermit {
@@ -138,8 +139,8 @@ impl Partial {
 
     /// The areas within which a layer may be seen.
     pub fn areas(&self, layer: &str) -> Vec<Coverage> {
-        let own = self.layers.get(layer).and_then(|permit| permit.limited_to.clone());
-        own.into_iter().chain(self.limited_to.clone()).collect()
+        let own = self.layers.get(layer).map(|permit| permit.areas.as_slice()).unwrap_or_default();
+        own.iter().chain(&self.limited_to).cloned().collect()
     }
 }
 

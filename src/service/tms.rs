@@ -224,8 +224,14 @@ impl Tms {
             return Some(about_layer(Kind::Tms, "tms", Feature::Tile, layer));
         }
         let origin = if plain { self.plain_origin(request) } else { Some(Origin::SouthWest) };
-        let (layer, address) = self.find_tile(path, !plain, origin).ok()?;
-        Some(about_tile(Kind::Tms, "tms", Feature::Tile, layer, address.coord))
+        if let Ok((layer, address)) = self.find_tile(path, !plain, origin) {
+            return Some(about_tile(Kind::Tms, "tms", Feature::Tile, layer, address.coord));
+        }
+        // Who may ask is told what is wrong with it.
+        let below = path.strip_prefix('/').unwrap_or(path);
+        let path = TilePath::parse(below.strip_prefix("1.0.0/").unwrap_or(below))?;
+        let layer = self.layers.find(path.layer, path.spec, FALLBACKS).ok()?;
+        Some(about_layer(Kind::Tms, "tms", Feature::Tile, layer))
     }
 
     fn plain_origin(&self, request: &Request) -> Option<Origin> {

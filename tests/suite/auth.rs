@@ -236,6 +236,22 @@ fn layers_are_allowed_or_not_in_every_service() {
     }
     let both = targets(5, 17, 11)[0].1.replace("{layer}", "open,closed");
     faults.check(as_user(&daemon, "part", &both).status == 403, || "one of two".into());
+    // Who may ask is told what is wrong as if nobody stood before the site.
+    for (target, text) in [
+        ("/wmts/open/GLOBAL_WEBMERCATOR/05/99/11.png", "TileOutOfRange"),
+        ("/tms/1.0.0/open/EPSG3857/4/99/1.png", "outside the bounding box"),
+        ("/kml/open/EPSG3857/5/99/1.png", "outside the bounding box"),
+        ("/tiles/open/EPSG3857/5/1/1.gif", "invalid format"),
+        ("/ogcapi/collections/open/map/tiles/WebMercatorQuad/5/99/1?f=png", "Invalid row number"),
+        ("/ogcapi/collections/open/map?f=png&width=0", ""),
+    ] {
+        let reply = as_user(&daemon, "part", target);
+        faults.check(reply.status >= 400 && reply.status != 403 && reply.text().contains(text), || {
+            format!("{target}: {}", told(&reply))
+        });
+        let status = as_user(&daemon, "none", target).status;
+        faults.check(status == 403, || format!("{target} for nobody: {status}"));
+    }
     // Names that are none are the service's own refusals, whoever asks.
     for (service, target) in targets(5, 17, 11) {
         let reply = as_user(&daemon, "full", &target.replace("{layer}", "absent"));

@@ -81,7 +81,7 @@ fn e1_nine_hundred_that_dribble_cost_the_others_nothing() {
 fn e25_ten_thousand_connections_are_held_and_others_served() {
     allow_descriptors(15_000);
     let (dir, upstream) = (TestDir::new("e25"), Upstream::start());
-    let limits = "limits: {connections_per_worker: 9000, first_byte_ms: 120000}\n";
+    let limits = "limits: {connections_per_worker: 9000, first_byte_ms: 600000, header_ms: 600000}\n";
     let daemon = Setup::new(&dir, painted_map(&upstream)).workers(2).daemon_yaml(limits).start();
     check_tile(&daemon);
     let before: Vec<usize> = daemon.workers().into_iter().map(silent::descriptors).collect();

@@ -10,6 +10,8 @@ use crate::service::question::about_all;
 use crate::service::wms::level_of;
 use crate::wire::Request;
 
+/// Finer than any rule allows.
+const LEVEL_UNKNOWN: u32 = 100;
 const DOCUMENT: &str = "ogcapi.capabilities";
 
 impl OgcApi {
@@ -31,13 +33,17 @@ impl OgcApi {
                 Some(self.about(&self.subject(DOCUMENT, scope, &parameters).ok()?))
             }
             Route::Map(scope, _) => {
-                let (subject, wanted) = self.asked_map(scope, &parameters).ok()?;
+                let Ok((subject, wanted)) = self.asked_map(scope, &parameters) else {
+                    return self.about_nowhere("ogcapi.map", scope, &parameters);
+                };
                 let level = level_of(&wanted.extent, &wanted.srs, wanted.size);
                 let extent = Some((wanted.srs.code().to_owned(), wanted.extent));
                 Some(Question { level: Some(level), extent, ..self.about(&subject) })
             }
             Route::Tile(scope, place) => {
-                let (subject, wanted, level) = self.asked_tile(scope, place, &parameters).ok()?;
+                let Ok((subject, wanted, level)) = self.asked_tile(scope, place, &parameters) else {
+                    return self.about_nowhere("ogcapi.tile", scope, &parameters);
+                };
                 let grid = self.grid(place.set).ok()?;
                 // A tile of another size is finer than its level.
                 let is_usual = wanted.size == grid.tile_size;
@@ -46,6 +52,18 @@ impl OgcApi {
                 Some(Question { level: Some(level), extent, ..self.about(&subject) })
             }
         }
+    }
+
+    /// The question of a request that makes no sense: who may ask is told what
+    /// is wrong with it; whose levels are limited need not know.
+    fn about_nowhere(
+        &self,
+        service: &'static str,
+        scope: Scope<'_>,
+        parameters: &Parameters,
+    ) -> Option<Question> {
+        let subject = self.subject(service, scope, parameters).ok()?;
+        Some(Question { level: Some(LEVEL_UNKNOWN), ..self.about(&subject) })
     }
 
     fn about(&self, subject: &Subject) -> Question {

@@ -14,7 +14,7 @@ use super::exception::{Failure, wmts_failure};
 use super::metadata::ServiceMetadata;
 use super::parameters::Parameters;
 use super::permit::{Feature, Kind, Question};
-use super::question::{about_all, about_tile};
+use super::question::{about_all, about_layer, about_tile};
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer, plain_integer};
 use crate::geo::Origin;
 use crate::plan::TileAddress;
@@ -187,8 +187,12 @@ impl Wmts {
         query: &TileQuery<'_>,
     ) -> Option<Question> {
         let layer = self.layer_on_grid(query).ok()?;
-        let coord = layer.coord(query.tile().ok()?, false, Some(Origin::NorthWest)).ok()?;
-        Some(about_tile(Kind::Wmts, service, feature, layer, coord))
+        let coord = query.tile().and_then(|tile| layer.coord(tile, false, Some(Origin::NorthWest)));
+        Some(match coord {
+            Ok(coord) => about_tile(Kind::Wmts, service, feature, layer, coord),
+            // Who may ask is told what is wrong with it.
+            Err(_) => about_layer(Kind::Wmts, service, feature, layer),
+        })
     }
 
     /// Answers with a tile; `value_of` gives dimension values by lower-case name.
