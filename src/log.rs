@@ -127,6 +127,15 @@ pub fn descriptors() -> Vec<RawFd> {
         .collect()
 }
 
+/// The file of the error log, where it is one.
+pub fn error_file() -> Option<std::path::PathBuf> {
+    let sinks = SINKS.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match (&sinks.error, &sinks.options.error) {
+        (Sink::File(_), LogTarget::File(path)) => Some(path.clone()),
+        _ => None,
+    }
+}
+
 /// Gives the log files to the user that the workers run as.
 ///
 /// # Errors

@@ -41,19 +41,23 @@ impl Launch {
     /// Tells the starting process how it went, and lets go of what it gave us.
     /// Standard error stays where the log goes to it.
     pub fn report(mut self, code: u8, keeps_stderr: bool) {
-        if let Err(error) = self.let_go(keeps_stderr) {
+        if let Err(error) = leave_terminal(keeps_stderr) {
             log::warn!("cannot leave the terminal: {error}");
         }
         let _ = self.outcome.write_all(&[code]);
     }
+}
 
-    fn let_go(&self, keeps_stderr: bool) -> io::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
-        nix::unistd::dup2_stdin(&null)?;
-        nix::unistd::dup2_stdout(&null)?;
-        if !keeps_stderr {
-            nix::unistd::dup2_stderr(&null)?;
-        }
-        Ok(())
+/// Lets go of the standard descriptors that a starter gave us.
+///
+/// # Errors
+/// The kernel refused.
+pub fn leave_terminal(keeps_stderr: bool) -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    if !keeps_stderr {
+        nix::unistd::dup2_stderr(&null)?;
     }
+    Ok(())
 }

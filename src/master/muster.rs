@@ -284,8 +284,9 @@ impl Master {
             .board
             .claim(generation.number, forked_ms)
             .ok_or_else(|| io::Error::other("all slots of the scoreboard are taken"))?;
-        let (pid, channel) =
-            spawn::fork_worker(generation, slot, &self.board).inspect_err(|_| self.board.fold(slot))?;
+        let is_launching = self.recipe.launch.is_some();
+        let (pid, channel) = spawn::fork_worker(generation, slot, &self.board, is_launching)
+            .inspect_err(|_| self.board.fold(slot))?;
         self.board.set_pid(slot, pid.as_raw().unsigned_abs());
         let deadline_ms = forked_ms.saturating_add(generation.daemon.limits.worker_start_ms);
         let mut worker = Worker::new(pid, slot, generation.number, channel, forked_ms, deadline_ms);

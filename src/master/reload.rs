@@ -370,6 +370,18 @@ impl Master {
         self.refuse(SYSTEM_REFUSED, &[], why);
     }
 
+    /// Where the log is a file, whoever waits for the start does not see it.
+    fn tell_starter(&self, remarks: &[Remark], why: &str) {
+        let Some(file) = log::error_file() else { return };
+        if self.predecessor.is_some() {
+            return;
+        }
+        for remark in remarks.iter().filter(|remark| remark.is_error) {
+            write_to_starter(&remark.text);
+        }
+        write_to_starter(&format!("cannot start: {why}; the log is {}", file.display()));
+    }
+
     /// The new configuration is not taken. With a present one nothing has
     /// changed; at the start there is nothing to stay for.
     fn refuse(&mut self, code: u8, remarks: &[Remark], why: &str) {
@@ -396,6 +408,7 @@ impl Master {
             }
             None => {
                 log::error!("cannot start: {why}");
+                self.tell_starter(remarks, why);
                 self.exit_code = code;
                 self.stop = Some(Stop::Quickly);
                 for worker in &mut self.workers {
@@ -404,4 +417,10 @@ impl Master {
             }
         }
     }
+}
+
+/// What a starter sees of a failed start is its standard error.
+fn write_to_starter(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "rhumb: {text}");
 }

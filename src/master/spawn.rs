@@ -10,10 +10,11 @@ use nix::unistd::Pid;
 
 use super::backoff::{EXIT_CONFIGURATION, EXIT_RESOURCE};
 use super::generation::Generation;
+use super::launch::leave_terminal;
 use super::signals;
 use crate::board::Board;
 use crate::conf::FileSet;
-use crate::conf::daemon::Limits;
+use crate::conf::daemon::{Limits, LogTarget};
 use crate::log;
 use crate::sys::{self, Forked};
 use crate::worker::{Birth, run};
@@ -23,7 +24,8 @@ pub const OPEN_FILES_MAX: u64 = 65_536;
 /// Exit code after a panic that nobody caught.
 pub const EXIT_PANIC: i32 = 101;
 
-/// Forks a worker of `generation` that reports on board slot `slot`. Returns
+/// Forks a worker of `generation` that reports on board slot `slot`; it leaves
+/// the terminal where somebody waits there for the daemon's start. Returns
 /// its pid and our end of the channel.
 ///
 /// # Errors
@@ -32,19 +34,31 @@ pub fn fork_worker(
     generation: &Generation,
     slot: usize,
     board: &Arc<Board>,
+    leaves_terminal: bool,
 ) -> io::Result<(Pid, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     theirs.set_nonblocking(true)?;
     match sys::fork()? {
-        Forked::Child => live_as_worker(generation, slot, board, theirs.into()),
+        Forked::Child => live_as_worker(generation, slot, board, theirs.into(), leaves_terminal),
         Forked::Parent(pid) => Ok((pid, ours)),
     }
 }
 
 /// The child: never returns into the master's stack, drops nothing of the
 /// master's, leaves by `_exit`.
-fn live_as_worker(generation: &Generation, slot: usize, board: &Arc<Board>, channel: OwnedFd) -> ! {
+fn live_as_worker(
+    generation: &Generation,
+    slot: usize,
+    board: &Arc<Board>,
+    channel: OwnedFd,
+    leaves_terminal: bool,
+) -> ! {
+    // The starter's output must end when the starter does, not with us.
+    let keeps_stderr = generation.daemon.log.error == LogTarget::Stderr;
+    if leaves_terminal && let Err(error) = leave_terminal(keeps_stderr) {
+        log::warn!("cannot leave the terminal: {error}");
+    }
     let body = || match be_born(generation, slot, board, channel) {
         Ok(birth) => run(birth),
         Err((code, error)) => {

@@ -216,3 +216,111 @@ fn odd_clients_of_the_control_socket_hold_up_nobody() {
     drop(silent);
     daemon.stop();
 }
+
+/// A daemon in the background, ended at the latest with the test.
+struct Background<'a>(&'a TestDir);
+
+impl Background<'_> {
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        let output = command.args(arguments).current_dir(self.0.path()).output().expect("the binary runs");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    fn pid(&self) -> Option<u32> {
+        std::fs::read_to_string(self.0.join("rhumb.pid")).ok()?.trim().parse().ok()
+    }
+}
+
+impl Drop for Background<'_> {
+    fn drop(&mut self) {
+        if self.pid().is_some() {
+            let _ = self.run(&["stop", "-c", "rhumb.yaml"]);
+        }
+    }
+}
+
+#[test]
+fn in_the_background_the_starter_waits_for_the_outcome() {
+    let (dir, upstream) = (TestDir::new("background"), Upstream::start());
+    dir.write("mapproxy.yaml", painted_map(&upstream));
+    let write = |listen: &str, more: &str| {
+        let text = format!(
+            "maps: mapproxy.yaml\nlisten: [{{http: '{listen}'}}]\nworkers: 1\nlog: {{error: error.log}}\n{}{more}",
+            reachable(&dir)
+        );
+        dir.write("rhumb.yaml", text)
+    };
+    let background = Background(&dir);
+    // A start that fails says why where its starter sees it, and with which code.
+    write(&upstream.address.to_string(), "");
+    let (code, _, err) = background.run(&["serve", "-c", "rhumb.yaml", "--daemon"]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains(&format!("cannot listen on {}", upstream.address)), "{err}");
+    write("127.0.0.1:0", "wrokers: 1\n");
+    let (code, _, err) = background.run(&["serve", "-c", "rhumb.yaml", "--daemon"]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("wrokers"), "{err}");
+    assert_eq!(background.pid(), None, "nothing is left of it");
+
+    // One that does not returns when the first workers are ready.
+    let socket = dir.join("http.socket");
+    write(&socket.display().to_string(), "");
+    let (code, _, err) = background.run(&["serve", "-c", "rhumb.yaml", "--daemon"]);
+    assert_eq!(code, Some(0), "{err}");
+    let ask = || {
+        let mut stream = UnixStream::connect(&socket).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        write!(stream, "GET {} HTTP/1.0\r\n\r\n", tile(17, 11)).expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(ask().starts_with(b"HTTP/1.1 200 "));
+    let pid = background.pid().expect("a pid file");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("its name").1.split_whitespace().collect();
+    assert_ne!(fields[3], pid.to_string(), "no leader of its session, so no terminal comes to it");
+    assert_eq!(fields[4], "0", "no terminal");
+    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).expect("its directory");
+    assert_eq!(cwd, std::path::Path::new("/"));
+
+    // It is upgraded though its file was named by a relative path.
+    let (code, out, err) = background.run(&["upgrade", "-c", "rhumb.yaml"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let new = background.pid().expect("a pid file");
+    assert_ne!(new, pid);
+    assert!(ask().starts_with(b"HTTP/1.1 200 "));
+    let (code, out, err) = background.run(&["quit", "-c", "rhumb.yaml"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(!socket.exists() && !dir.join("rhumb.sock").exists() && background.pid().is_none());
+    let log = std::fs::read_to_string(dir.join("error.log")).expect("the log");
+    crate::harness::silent::check_log(&log);
+}
+
+#[test]
+fn a_log_that_takes_nothing_is_no_hindrance() {
+    let (dir, upstream) = (TestDir::new("log-full"), Upstream::start());
+    dir.write("mapproxy.yaml", painted_map(&upstream));
+    let socket = dir.join("http.socket");
+    let text = format!(
+        "maps: mapproxy.yaml\nlisten: [{{http: '{}'}}]\nworkers: 1\nlog: {{access: /dev/full, error: /dev/full}}\n{}",
+        socket.display(),
+        reachable(&dir)
+    );
+    dir.write("rhumb.yaml", text);
+    let background = Background(&dir);
+    let (code, _, err) = background.run(&["serve", "-c", "rhumb.yaml", "--daemon"]);
+    assert_eq!(code, Some(0), "{err}");
+    for command in ["reload", "reopen", "upgrade", "reload", "quit"] {
+        let mut stream = UnixStream::connect(&socket).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        write!(stream, "GET {} HTTP/1.0\r\n\r\n", tile(17, 11)).expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        let (code, out, err) = background.run(&[command, "-c", "rhumb.yaml"]);
+        assert_eq!(code, Some(0), "{command}: {out}{err}");
+    }
+}
