@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 
 use super::counters::bucket_end_s;
 use super::metrics::{asks, of_source};
-use super::{Board, CacheState, Counters, Event, Histogram, LATENCY_BUCKETS, Outcome, Service, Slot, State};
+use super::{
+    Board, CacheState, Counters, Event, Histogram, LATENCY_BUCKETS, LOOP, Outcome, Service, Slot, State,
+};
 
+/// An event loop that is at one request for so long is worth telling.
+const LOOP_BUSY_MS: u64 = 1_000;
 /// Layers that are listed, those with the most requests first.
 const LAYERS_LISTED_MAX: usize = 200;
 
@@ -98,6 +102,8 @@ fn worker(number: usize, slot: &Slot, series: usize, now_ms: u64) -> Value {
     let counters = &slot.counters;
     let busy: Vec<Value> = slot
         .busy_threads()
+        // The loop is at whoever asks for this.
+        .filter(|busy| busy.thread != LOOP || now_ms.saturating_sub(busy.since_ms) > LOOP_BUSY_MS)
         .map(|busy| {
             json!({
                 "thread": busy.thread,

@@ -33,6 +33,8 @@ type Script = dyn Fn(&str) -> Answer + Send + Sync;
 
 struct Shared {
     targets: Mutex<Vec<String>>,
+    /// The header fields of each request, as they came, in one text.
+    fields: Mutex<Vec<String>>,
     arrived: Condvar,
     /// While set, requests wait before they are answered.
     held: Mutex<bool>,
@@ -60,6 +62,7 @@ impl Upstream {
         let address = listener.local_addr().expect("the mock's address");
         let shared = Arc::new(Shared {
             targets: Mutex::new(Vec::new()),
+            fields: Mutex::new(Vec::new()),
             arrived: Condvar::new(),
             held: Mutex::new(false),
             released: Condvar::new(),
@@ -88,6 +91,11 @@ impl Upstream {
     /// Targets asked for so far.
     pub fn targets(&self) -> Vec<String> {
         lock(&self.shared.targets).clone()
+    }
+
+    /// Header fields of the requests so far.
+    pub fn fields(&self) -> Vec<String> {
+        lock(&self.shared.fields).clone()
     }
 
     pub fn count(&self) -> usize {
@@ -137,9 +145,10 @@ fn serve(shared: &Shared, stream: TcpStream) {
     let Ok(writer) = stream.try_clone() else { return };
     let mut reader = BufReader::new(stream);
     let mut writer = writer;
-    while let Some(target) = read_target(&mut reader) {
+    while let Some((target, fields)) = read_head(&mut reader) {
         let now = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         shared.peak.fetch_max(now, Ordering::SeqCst);
+        lock(&shared.fields).push(fields);
         lock(&shared.targets).push(target.clone());
         shared.arrived.notify_all();
         let held = lock(&shared.held);
@@ -152,16 +161,19 @@ fn serve(shared: &Shared, stream: TcpStream) {
     }
 }
 
-fn read_target(reader: &mut BufReader<TcpStream>) -> Option<String> {
+/// Target and header fields.
+fn read_head(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
     let target = line.split_whitespace().nth(1)?.to_owned();
+    let mut fields = String::new();
     loop {
         line.clear();
         reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
         if line.trim().is_empty() {
-            return Some(target);
+            return Some((target, fields));
         }
+        fields.push_str(&line);
     }
 }
 

@@ -56,6 +56,7 @@ mod privileges;
 mod reload;
 mod scarcity;
 mod scgi_uwsgi;
+mod seeing;
 mod several_maps;
 #[cfg(feature = "peers")]
 mod shared_cache;

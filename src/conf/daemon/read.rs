@@ -217,7 +217,7 @@ fn read(
         group: reader.text("group"),
         pid_file: reader.path("pid_file").filter(|_| spawner.is_none()),
         control: reader.path("control").filter(|_| spawner.is_none()),
-        admin: reader.admin(findings),
+        admin: reader.admin(findings).filter(|_| spawner.is_none()),
         log: reader.log(),
         fsync: match root.get("fsync").and_then(Node::text) {
             Some("tile") => Fsync::Tile,
