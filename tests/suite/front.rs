@@ -236,10 +236,8 @@ fn the_document_shows_what_is_tested() {
         let place = format!("docs/deploy.md:{} {}", block.line, block.name);
         if block.name.is_empty() {
             faults.push(format!("{place}: a block without a name, so no test runs it"));
-        } else if let Some(file) = block.name.strip_prefix("etc/") {
-            if etc(file) != block.text {
-                faults.push(format!("{place}: differs from the file"));
-            }
+        } else if block.name.strip_prefix("etc/").is_some_and(|file| etc(file) != block.text) {
+            faults.push(format!("{place}: differs from the file"));
         }
         if !tests.contains(&format!("\"{}\"", block.name)) {
             faults.push(format!("{place}: no test runs it"));

@@ -5,9 +5,9 @@
 #[allow(dead_code)] // a set of tools: features decide which of them a build uses
 mod harness;
 
+mod auth;
 #[cfg(feature = "peers")]
 mod browser;
-mod auth;
 mod cache_faults;
 mod command_line;
 mod crowd;
