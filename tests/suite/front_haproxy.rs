@@ -15,7 +15,11 @@ pub fn haproxy(dir: &TestDir, daemon: &Daemon, admin: &Port) -> Front {
 fn haproxy_changes_no_byte() {
     let (dir, upstream) = (TestDir::new("front-haproxy"), Upstream::start());
     let admin = Port::reserve();
-    let daemon = painted_daemon(&dir, &upstream, &format!("admin: {}\n", admin.address()));
+    let daemon = painted_daemon(
+        &dir,
+        &upstream,
+        &put(&snippet("haproxy/rhumb.yaml"), "127.0.0.1:9180", &admin.address().to_string()),
+    );
     let haproxy = haproxy(&dir, &daemon, &admin);
     check_same(&daemon, &haproxy, &Published::at_port(&haproxy));
     drop(haproxy);
