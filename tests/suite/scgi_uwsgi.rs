@@ -78,7 +78,7 @@ fn the_way_of_a_request() {
             "{protocol}: {capabilities}"
         );
         let form = "SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap&LAYERS=painted&STYLES=&SRS=EPSG:3857\
-                    &BBOX=1000000,5000000,3000000,7000000&WIDTH=1500&HEIGHT=1500&FORMAT=image/tiff";
+                    &BBOX=1000000,5000000,3000000,7000000&WIDTH=300&HEIGHT=300&FORMAT=image/png";
         let length = form.len().to_string();
         let variables = [
             ("REQUEST_METHOD", "POST"),
@@ -88,6 +88,9 @@ fn the_way_of_a_request() {
         let map = ask(&request(protocol, "/service", &variables, form));
         let direct = daemon.get(&format!("/service?{form}"));
         assert!(map.status == 200 && map.body == direct.body, "{protocol}: other bytes than asked directly");
+        let library = "/demo/static/openlayers/ol.js";
+        let large = ask(&request(protocol, library, &[], ""));
+        assert!(large.body == daemon.get(library).body && large.body.len() > 200_000, "{protocol}");
     });
     daemon.stop();
 }
