@@ -263,7 +263,7 @@ fn run_commands(block: &str, home: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
-fn what_is_created_serves_behind_each_snippet_as_it_is() {
+fn what_is_created_is_what_the_document_shows_and_serves() {
     let dir = TestDir::new("front-create");
     let home = dir.join("maps");
     let serve = run_commands("create", &home);
@@ -281,4 +281,47 @@ fn what_is_created_serves_behind_each_snippet_as_it_is() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     drop(nginx);
     daemon.stop();
+}
+
+/// The number that follows a word in a text.
+fn number_after(text: &str, word: &str) -> u64 {
+    let rest = text.split(word).nth(1).unwrap_or_else(|| panic!("no {word:?} in\n{text}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number after {word:?}"))
+}
+
+/// Who is in front gives up an idle connection first, and waits for a map at
+/// least as long as the daemon works on one.
+#[test]
+fn times_of_servers_in_front_fit_those_of_the_daemon() {
+    let limits = rhumb::conf::daemon::Limits::default();
+    for (file, word) in [
+        ("nginx.conf", "keepalive_timeout"),
+        ("nginx-fastcgi.conf", "keepalive_timeout"),
+        ("apache.conf", "ttl="),
+        ("haproxy.cfg", "timeout http-keep-alive"),
+        ("haproxy.cfg", "pool-purge-delay"),
+    ] {
+        let idle_s = number_after(&etc(file), word);
+        assert!(idle_s * 1000 < limits.keep_alive_idle_ms, "{file}: {word} {idle_s}");
+    }
+    for (file, word) in [
+        ("nginx.conf", "proxy_read_timeout"),
+        ("nginx-fastcgi.conf", "fastcgi_read_timeout"),
+        ("nginx-uwsgi.conf", "uwsgi_read_timeout"),
+        ("nginx-scgi.conf", "scgi_read_timeout"),
+        ("apache.conf", " timeout="),
+        ("apache-fcgi.conf", " timeout="),
+        ("apache-fcgid.conf", "FcgidIOTimeout"),
+        ("haproxy.cfg", "timeout server"),
+    ] {
+        let wait_s = number_after(&etc(file), word);
+        assert!(wait_s * 1000 >= limits.render_stuck_ms, "{file}: {word} {wait_s}");
+    }
+    // Both of them out of one file: HAProxy is done with a host before its connections end.
+    let hosts = snippet("hosts/rhumb.yaml");
+    let (inter_s, fall) =
+        (number_after(&etc("haproxy.cfg"), " inter"), number_after(&etc("haproxy.cfg"), " fall"));
+    assert!(number_after(&hosts, "stop_delay_ms:") > (inter_s * fall + 1) * 1000);
+    assert_eq!(number_after(&etc("apache-fcgid.conf"), "FcgidMaxRequestLen"), limits.body_bytes as u64);
 }
