@@ -31,7 +31,7 @@ fn help_man_page_and_readme_agree() {
         let (code, text, _) = rhumb(&[command, "--help"]);
         assert_eq!(code, Some(0));
         for option in text.split_whitespace().filter(|w| w.starts_with("--") && *w != "--help") {
-            let option = option.trim_end_matches([',', ']']);
+            let option = option.trim_end_matches([',', ']', '.']);
             assert!(man.contains(option), "the man page lacks {option} of {command}");
         }
     }
