@@ -82,3 +82,57 @@ pub(crate) fn dimensions(list: &[from::DimensionConf]) -> Vec<to::Dimension> {
         .map(|d| to::Dimension { name: d.name.clone(), values: d.values.clone(), default: d.default.clone() })
         .collect()
 }
+
+pub(crate) fn inspire(md: &from::InspireConf) -> to::Inspire {
+    to::Inspire {
+        linked: md.is_linked,
+        metadata_url: md.metadata_url.as_ref().map(locator),
+        default_language: md.default_language.clone(),
+        resource_locators: md.resource_locators.iter().map(locator).collect(),
+        temporal_reference: dates(&md.temporal_reference),
+        conformities: md
+            .conformities
+            .iter()
+            .map(|(specification, degree)| to::InspireSpecification {
+                title: specification.title.clone(),
+                dates: dates(&specification.dates),
+                uris: specification.uris.clone(),
+                resource_locators: specification.resource_locators.iter().map(locator).collect(),
+                degree: degree.clone(),
+            })
+            .collect(),
+        contacts: md
+            .contacts
+            .iter()
+            .map(|contact| to::InspireContact {
+                organisation_name: contact.organisation_name.clone(),
+                email: contact.email.clone(),
+            })
+            .collect(),
+        metadata_date: md.metadata_date.clone(),
+        mandatory_keywords: md.mandatory_keywords.clone(),
+        keywords: md
+            .keywords
+            .iter()
+            .map(|keyword| to::InspireKeyword {
+                title: keyword.vocabulary.title.clone(),
+                dates: dates(&keyword.vocabulary.dates),
+                uris: keyword.vocabulary.uris.clone(),
+                resource_locators: keyword.vocabulary.resource_locators.iter().map(locator).collect(),
+                value: keyword.value.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn locator(locator: &from::InspireLocator) -> to::InspireLocator {
+    to::InspireLocator { url: locator.url.clone(), media_type: locator.media_type.clone() }
+}
+
+fn dates(dates: &from::InspireDates) -> to::InspireDates {
+    to::InspireDates {
+        publication: dates.publication.clone(),
+        creation: dates.creation.clone(),
+        last_revision: dates.last_revision.clone(),
+    }
+}

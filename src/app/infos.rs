@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::layers::{Builder, mime_of, split_credentials};
+use super::layers::{Builder, ClientKey, mime_of, split_credentials};
 use crate::conf::conf::{ArcGisConf, SourceConf, SourceKind, SourceRef, StylesheetConf, WmsConf};
 use crate::plan::{
     InfoKind, InfoLayer, Legend, LegendOptions, SourceInfoLayer, Stylesheet, SupportedSrs, WriteOptions,
@@ -186,7 +186,12 @@ impl<'a> Builder<'a> {
     pub(crate) fn layer_legend(&mut self, url: &str) -> Arc<Legend> {
         let (url, auth) = split_credentials(&self.legend_address(url));
         let globals = &self.conf.globals;
-        let client = self.client_for(globals.http.clone(), globals.concurrent_requests, auth);
+        let client = self.client_for(ClientKey {
+            http: globals.http.clone(),
+            concurrent_requests: globals.concurrent_requests,
+            basic_auth: auth,
+            program: None,
+        });
         self.kept_legend(vec![LegendSource::Fixed { url, client }])
     }
 

@@ -9,19 +9,21 @@ use std::time::Duration;
 use super::{Shared, largest_picture_bytes};
 use crate::cache::{FileStore, FileStoreOptions, Fsync, NoStore, TileStore, world::WorldStore};
 use crate::conf::conf::{
-    Backend, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef, TimeSpec,
+    ArcGisConf, Backend, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef, TimeSpec,
     WmsConf,
 };
 use crate::conf::daemon;
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
-    CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, InfoLayer, Legend, MapLayer, ResRange,
+    BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, InfoLayer, Legend, MapLayer, ResRange,
     ResolutionLayer, SrsLayer, Stylesheet, SupportedSrs, TileCache, TileCacheOptions, TileLayer, WmsLayer,
     WmsLayerOptions,
 };
 use crate::render::{DecodeLimits, Format};
 use crate::source::template::UrlTemplate;
-use crate::source::{Client, ClientOptions, TileSource, WmsSource};
+use crate::source::arcgis::ArcGisSource;
+use crate::source::cgi::Program;
+use crate::source::{Client, ClientOptions, MapSource, TileSource, WmsSource};
 
 /// The embedded world's tiles and when they were made.
 static WORLD: &[u8] = include_bytes!("../../etc/world/world.tiles");
@@ -56,10 +58,11 @@ pub(crate) struct Builder<'a> {
 pub(super) type SourceKey = (String, Option<Vec<String>>);
 
 #[derive(PartialEq)]
-struct ClientKey {
-    http: HttpConf,
-    concurrent_requests: u32,
-    basic_auth: Option<(String, String)>,
+pub(super) struct ClientKey {
+    pub(super) http: HttpConf,
+    pub(super) concurrent_requests: u32,
+    pub(super) basic_auth: Option<(String, String)>,
+    pub(super) program: Option<Program>,
 }
 
 impl<'a> Builder<'a> {
@@ -141,7 +144,7 @@ impl<'a> Builder<'a> {
             bulk_meta,
             image: conf.image.clone(),
             request_format: Format::parse(&conf.request_format).unwrap_or(conf.image.format),
-            request_mime: Some(mime_of(&conf.request_format).into()),
+            request_mime: Some(self.request_mime(conf).into()),
             minimize_meta_requests: conf.minimize_meta_requests,
             concurrent_creators: conf.concurrent_tile_creators as usize,
             refresh: conf.refresh_before.as_ref().map(fresh_rule),
@@ -164,22 +167,71 @@ impl<'a> Builder<'a> {
         Some(BuiltCache { grid: grid_conf, cache, extent, layer })
     }
 
+    /// What sources are asked for: a format that the globals name stands for its type.
+    fn request_mime(&self, conf: &CacheConf) -> String {
+        let named = self.conf.globals.formats.get(&conf.request_format);
+        mime_of(named.and_then(|format| format.format.as_deref()).unwrap_or(&conf.request_format))
+    }
+
     /// The sources of a cache. Where all of them are caches of a grid that
     /// holds this one's tiles, tiles are copied as they are.
     fn sources_on_grid(&mut self, conf: &'a CacheConf, grid: &Arc<TileGrid>) -> Vec<Arc<dyn MapLayer>> {
-        let tiled_only = conf.sources.iter().all(|source| match source {
+        if let Some(bands) = &conf.bands {
+            return self.band_layer(conf, grid, bands).into_iter().collect();
+        }
+        let sources: Vec<&'a SourceRef> = conf.sources.iter().collect();
+        self.layers_on_grid(conf, grid, &sources).into_iter().flatten().collect()
+    }
+
+    /// Each source as a layer of the grid, where it has something to draw.
+    fn layers_on_grid(
+        &mut self,
+        conf: &'a CacheConf,
+        grid: &Arc<TileGrid>,
+        sources: &[&'a SourceRef],
+    ) -> Vec<Option<Arc<dyn MapLayer>>> {
+        let tiled_only = sources.iter().all(|source| match source {
             SourceRef::Cache(name) => self.gives_tiles_of(name, grid, &conf.request_format),
             SourceRef::Source { .. } => false,
         });
-        conf.sources
+        sources
             .iter()
-            .filter_map(|source| match source {
+            .map(|source| match source {
                 SourceRef::Cache(name) => self.inner_cache_layer(name, grid, tiled_only),
                 SourceRef::Source { name, layers } => {
                     self.source_layer(name, layers.as_deref(), &conf.request_format)
                 }
             })
             .collect()
+    }
+
+    /// Bands of several sources as one layer; each source is drawn once.
+    fn band_layer(
+        &mut self,
+        conf: &'a CacheConf,
+        grid: &Arc<TileGrid>,
+        bands: &'a [BandConf],
+    ) -> Option<Arc<dyn MapLayer>> {
+        let mut sources: Vec<&'a SourceRef> = Vec::new();
+        let mut mix = BandMix::default();
+        for band in bands {
+            let layer = sources.iter().position(|known| **known == band.source).unwrap_or_else(|| {
+                sources.push(&band.source);
+                sources.len() - 1
+            });
+            let share = BandShare { layer, band: band.band as usize, factor: band.factor };
+            match band.target {
+                'r' => mix.color[0].push(share),
+                'g' => mix.color[1].push(share),
+                'b' => mix.color[2].push(share),
+                'a' => mix.color[3].push(share),
+                _ => mix.grey.push(share),
+            }
+        }
+        let layers: Option<Vec<_>> = self.layers_on_grid(conf, grid, &sources).into_iter().collect();
+        let layers = layers.filter(|layers| !layers.is_empty())?;
+        let extent = merged_extent(&layers);
+        Some(Arc::new(BandLayer { layers, mix, extent, decode_limits: self.decode_limits }))
     }
 
     fn gives_tiles_of(&self, name: &str, grid: &TileGrid, request_format: &str) -> bool {
@@ -291,6 +343,10 @@ impl<'a> Builder<'a> {
             SourceKind::Debug => Some(Arc::new(DebugLayer)),
             SourceKind::Wms(wms) if !wms.map => None,
             SourceKind::Wms(wms) => Some(self.wms_layer(conf, wms, layers)),
+            SourceKind::MapServer(server) if !server.wms.map => None,
+            SourceKind::MapServer(server) => Some(self.wms_layer(conf, &server.wms, layers)),
+            SourceKind::ArcGis(arcgis) if !arcgis.map => None,
+            SourceKind::ArcGis(arcgis) => Some(self.arcgis_layer(conf, arcgis)),
             SourceKind::Tile(tile) => {
                 let (url, auth) = split_credentials(&tile.url);
                 let template = match UrlTemplate::parse(&url) {
@@ -340,21 +396,46 @@ impl<'a> Builder<'a> {
             client: self.client(conf, auth),
             on_error: conf.on_error.clone(),
         };
+        let format = wms.format.as_deref();
+        let forwarded = wms.forward_req_params.iter().map(|p| p.to_lowercase()).collect();
+        self.map_layer(conf, MapSource::Wms(source), format, transparent, forwarded)
+    }
+
+    fn arcgis_layer(&mut self, conf: &SourceConf, arcgis: &ArcGisConf) -> Arc<dyn MapLayer> {
+        let (url, auth) = split_credentials(&arcgis.url);
+        let source = ArcGisSource {
+            name: conf.name.clone(),
+            url,
+            parameters: arcgis.parameters(),
+            format: arcgis.format.clone(),
+            client: self.client(conf, auth),
+            on_error: conf.on_error.clone(),
+        };
+        let transparent = conf.image.options.transparent.or(arcgis.transparent);
+        self.map_layer(conf, MapSource::ArcGis(source), arcgis.format.as_deref(), transparent, Vec::new())
+    }
+
+    /// What all servers of maps have in common.
+    fn map_layer(
+        &self,
+        conf: &SourceConf,
+        source: MapSource,
+        format: Option<&str>,
+        transparent: Option<bool>,
+        forward_parameters: Vec<String>,
+    ) -> Arc<dyn MapLayer> {
         let image = &conf.image;
         Arc::new(WmsLayer::new(WmsLayerOptions {
             source: Arc::new(source),
-            supported_srs: SupportedSrs {
-                list: conf.supported_srs.clone(),
-                preferred: self.conf.globals.preferred_src.clone(),
-            },
+            supported_srs: self.supported_srs(conf),
             supported_formats: conf.supported_formats.iter().map(|f| mime_of(f)).collect(),
-            format: wms.format.as_deref().or(image.options.format.as_deref()).map(mime_of),
+            format: format.or(image.options.format.as_deref()).map(mime_of),
             transparent: transparent.unwrap_or(false),
             transparent_color: image.transparent_color.map(|c| (c, image.transparent_color_tolerance)),
             opacity: image.opacity.map(|o| o as f32),
             coverage: conf.coverage.clone(),
             res_range: res_range(&conf.res),
-            forward_parameters: wms.forward_req_params.iter().map(|p| p.to_lowercase()).collect(),
+            forward_parameters,
             resampling: image.resampling,
             decode_limits: self.decode_limits,
         }))
@@ -362,16 +443,21 @@ impl<'a> Builder<'a> {
 
     /// Sources that are asked in the same way share a client and its connections.
     pub(super) fn client(&mut self, conf: &SourceConf, basic_auth: Option<(String, String)>) -> Arc<Client> {
-        self.client_for(conf.http.clone(), conf.concurrent_requests, basic_auth)
+        let program = match &conf.kind {
+            SourceKind::MapServer(server) => server.server.binary.clone().map(|binary| Program {
+                binary,
+                working_dir: server.server.working_dir.clone(),
+            }),
+            _ => None,
+        };
+        let http = conf.http.clone();
+        self.client_for(ClientKey { http, concurrent_requests: conf.concurrent_requests, basic_auth, program })
     }
 
     pub(super) fn client_for(
         &mut self,
-        http: HttpConf,
-        concurrent_requests: u32,
-        basic_auth: Option<(String, String)>,
+        key: ClientKey,
     ) -> Arc<Client> {
-        let key = ClientKey { http, concurrent_requests, basic_auth };
         if let Some((_, client)) = self.clients.iter().find(|(known, _)| *known == key) {
             return Arc::clone(client);
         }
@@ -393,6 +479,7 @@ impl<'a> Builder<'a> {
             concurrent_requests: key.concurrent_requests,
             lock_dir: self.conf.globals.lock_dir.clone(),
             hide_error_details: key.http.hide_error_details,
+            program: key.program.clone(),
         }));
         self.clients.push((key, Arc::clone(&client)));
         client

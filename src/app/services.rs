@@ -76,7 +76,7 @@ fn wms_parts<'a>(
     Some(WmsParts {
         root,
         metadata: documents::service(&wms.md),
-        inspire: None,
+        inspire: wms.inspire.as_ref().map(documents::inspire),
         srs: wms.srs.clone(),
         any_srs,
         srs_extents: wms.bbox_srs.iter().map(|b| (b.srs.clone(), b.limit)).collect(),
@@ -239,6 +239,16 @@ fn wmts_parts(
     }
 }
 
+/// Where the WMS has the legend that the layer names.
+fn wms_legend(conf: &Conf, layer: &LayerConf) -> Option<String> {
+    layer.legendurl.as_ref()?;
+    let wms = conf.services.wms.as_ref()?;
+    let version = wms.versions.last().map_or("1.3.0", |version| version.text());
+    Some(format!(
+        "{{base_url}}/service?service=WMS&request=GetLegendGraphic&version={version}&format=image%2Fpng&layer={{layer_name}}"
+    ))
+}
+
 /// Who is asked about a tile: the sources of its cache, then those of the layer
 /// that have no map of their own.
 fn tile_infos(
@@ -259,6 +269,7 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
         for cache_name in &layer.tile_caches {
             let Some(cache) = conf.caches.get(cache_name) else { continue };
             let infos = tile_infos(cache_name, layer, builder);
+            let legend = wms_legend(conf, layer);
             for built in builder.cache(cache).iter() {
                 let grid = built.cache.grid();
                 let extent = built.extent.clone().unwrap_or_else(|| (grid.extent, grid.srs.clone()));
@@ -270,8 +281,8 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
                     extent,
                     dimensions: documents::dimensions(&layer.dimensions),
                     infos: infos.clone(),
-                    wmts_kvp_legend_url: layer.wmts_kvp_legendurl.clone(),
-                    wmts_rest_legend_url: layer.wmts_rest_legendurl.clone(),
+                    wmts_kvp_legend_url: layer.wmts_kvp_legendurl.clone().or_else(|| legend.clone()),
+                    wmts_rest_legend_url: layer.wmts_rest_legendurl.clone().or_else(|| legend.clone()),
                 });
             }
         }

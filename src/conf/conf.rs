@@ -554,8 +554,59 @@ pub struct WmsService {
     pub concurrent_layer_renderer: u32,
     /// `text`, `html`, `xml`, `json`; `None`: all.
     pub featureinfo_types: Option<Vec<String>>,
+    pub inspire: Option<InspireConf>,
     /// Kind → stylesheet.
     pub featureinfo_xslt: Vec<(String, StylesheetConf)>,
+}
+
+/// `services.wms.inspire_md`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspireConf {
+    /// `type: linked`; otherwise embedded.
+    pub is_linked: bool,
+    pub metadata_url: Option<InspireLocator>,
+    pub default_language: String,
+    pub resource_locators: Vec<InspireLocator>,
+    pub temporal_reference: InspireDates,
+    /// What is conformed to, and to which degree.
+    pub conformities: Vec<(InspireSpecification, String)>,
+    pub contacts: Vec<InspireContact>,
+    pub metadata_date: String,
+    pub mandatory_keywords: Vec<String>,
+    pub keywords: Vec<InspireKeyword>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspireLocator {
+    pub url: String,
+    pub media_type: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspireDates {
+    pub publication: Option<String>,
+    pub creation: Option<String>,
+    pub last_revision: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspireSpecification {
+    pub title: String,
+    pub dates: InspireDates,
+    pub uris: Vec<String>,
+    pub resource_locators: Vec<InspireLocator>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspireContact {
+    pub organisation_name: String,
+    pub email: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspireKeyword {
+    pub vocabulary: InspireSpecification,
+    pub value: String,
 }
 
 /// A system whose bounding box capabilities show, with its limit if one is written.

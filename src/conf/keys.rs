@@ -135,6 +135,7 @@ fn outcome(text: &str) -> String {
     for (name, content) in [
         ("/map/area.wkt", "POLYGON((5 50, 10 50, 10 55, 5 50))"),
         ("/map/style.sld", "<sld/>"),
+        ("/map/info.xsl", "<xsl/>"),
         ("/map/ca.pem", "certificates"),
         ("/map/base.yaml", "globals: {tiles: {expires_hours: 1}}"),
     ] {

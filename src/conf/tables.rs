@@ -42,7 +42,7 @@ static GLOBALS: Table = Table {
         key("grid", Map(&[&GLOBALS_GRID])),
         key("srs", Map(&[&GLOBALS_SRS])),
         key("tiles", Map(&[&GLOBALS_TILES])),
-        miss("mapserver", Map(&[&MAPSERVER])),
+        key("mapserver", Map(&[&MAPSERVER])),
         miss("renderd", Map(&[&GLOBALS_RENDERD])),
         key("background", Map(&[&GLOBALS_BACKGROUND])),
     ],
@@ -171,7 +171,7 @@ static GLOBALS_BACKGROUND: Table = Table { path: "globals.background", keys: &[k
 
 /// `globals.mapserver` and `sources.*.mapserver`.
 static MAPSERVER: Table =
-    Table { path: "mapserver", keys: &[miss("binary", Text), miss("working_dir", Text)] };
+    Table { path: "mapserver", keys: &[key("binary", Text), key("working_dir", Text)] };
 
 static GRID: Table = Table {
     path: "grids.*",
@@ -246,9 +246,9 @@ static SOURCE_TYPES: &[Variant] = &[
     Variant { name: "wms", tables: &[&SOURCE, &SCALES, &WMS], status: Status::Works },
     Variant { name: "tile", tables: &[&SOURCE, &SCALES, &TILE], status: Status::Works },
     Variant { name: "debug", tables: &[&DEBUG], status: Status::Works },
-    Variant { name: "mapserver", tables: &[&SOURCE, &SCALES, &MAPSERVER_SOURCE], status: Status::Missing },
+    Variant { name: "mapserver", tables: &[&SOURCE, &SCALES, &MAPSERVER_SOURCE], status: Status::Works },
     Variant { name: "mapnik", tables: &[&SOURCE, &SCALES, &MAPNIK], status: Status::Missing },
-    Variant { name: "arcgis", tables: &[&SOURCE, &SCALES, &ARCGIS], status: Status::Missing },
+    Variant { name: "arcgis", tables: &[&SOURCE, &SCALES, &ARCGIS], status: Status::Works },
     Variant { name: "ogcapitiles", tables: &[&SOURCE, &SCALES, &OGCAPI_TILES], status: Status::Missing },
     Variant { name: "ogcapimaps", tables: &[&SOURCE, &SCALES, &OGCAPI_MAPS], status: Status::Missing },
 ];
@@ -283,13 +283,13 @@ static WMS_OPTS: Table = Table {
     keys: &[
         key("version", Text),
         key("map", Bool),
-        miss("featureinfo", Bool),
-        miss("legendgraphic", Bool),
-        miss("legendurl", Text),
-        miss("featureinfo_format", Text),
-        miss("featureinfo_xslt", Text),
-        miss("featureinfo_out_format", Text),
-        miss("query_layers", Text),
+        key("featureinfo", Bool),
+        key("legendgraphic", Bool),
+        key("legendurl", Text),
+        key("featureinfo_format", Text),
+        key("featureinfo_xslt", Text),
+        key("featureinfo_out_format", Text),
+        key("query_layers", Text),
     ],
 };
 
@@ -437,7 +437,7 @@ static LAYER: Table = Table {
         key("tile_sources", TEXTS),
         key("name", Text),
         need("title", Text),
-        miss("legendurl", Text),
+        key("legendurl", Text),
         key("wmts_rest_legendurl", Text),
         key("wmts_kvp_legendurl", Text),
         key("layers", List(&ONE_LAYER)),

@@ -106,7 +106,7 @@ impl CacheLayer {
     fn draw_map(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
         let cache = &self.options.cache;
         let grid = cache.grid();
-        let Some(part) = self.covered_part(query) else { return Ok(Drawn::BLANK) };
+        let Some(part) = self.covered_part(query)? else { return Ok(Drawn::BLANK) };
         let Some(affected) = self.affected(&part.extent, part.size, &query.srs)? else {
             return Ok(Drawn::BLANK);
         };
@@ -140,17 +140,24 @@ impl CacheLayer {
 
     /// The query cut to this layer's area, in whole pixels as MapProxy cuts it,
     /// and where in the query it lies; `None` when they do not meet.
-    fn covered_part(&self, query: &MapQuery) -> Option<Part> {
+    ///
+    /// # Errors
+    /// A client's map that has no place in the cache's system.
+    fn covered_part(&self, query: &MapQuery) -> Result<Option<Part>, PlanError> {
         let (extent, srs) = self.world();
-        let there = query.srs.transform_extent(&srs, &query.extent)?;
+        let Some(there) = query.srs.transform_extent(&srs, &query.extent) else {
+            // A tile of another cache stays blank there.
+            let is_inner = self.options.max_tile_limit == 0;
+            return if is_inner { Ok(None) } else { Err(PlanError::Untransformable) };
+        };
         if extent.contains(&there) {
-            return Some(Part { extent: query.extent, size: query.size, offset: (0, 0) });
+            return Ok(Some(Part { extent: query.extent, size: query.size, offset: (0, 0) }));
         }
         if !extent.intersects(&there) {
-            return None;
+            return Ok(None);
         }
-        let here = srs.transform_extent(&query.srs, &extent)?;
-        place_within(&query.extent, query.size, &here)
+        let here = srs.transform_extent(&query.srs, &extent);
+        Ok(here.and_then(|here| place_within(&query.extent, query.size, &here)))
     }
 }
 

@@ -146,7 +146,7 @@ fn draw(
 
 /// Encodes a finished map; a GeoTIFF gets its place.
 fn encode(canvas: &Raster, query: &MapQuery, options: &ComposeOptions) -> Result<Encoded, PlanError> {
-    let tag = (options.image.format == Format::GeoTiff).then(|| GeoTag {
+    let tag = matches!(options.image.format, Format::GeoTiff | Format::Tiff).then(|| GeoTag {
         extent: query.extent,
         epsg: query.srs.code().strip_prefix("EPSG:").and_then(|n| n.parse().ok()),
         geographic: query.srs.is_geographic(),
@@ -253,11 +253,23 @@ fn lay_on_ground(raster: &mut Raster, query: &MapQuery, options: &ComposeOptions
 }
 
 fn paint_errors(canvas: &mut Raster, errors: &[PlanError], options: &ComposeOptions) {
-    let mut lines: Vec<String> = errors.iter().map(|e| error_text(e, options.hide_error_details)).collect();
+    let text = |error: &PlanError| shorten(error_text(error, options.hide_error_details));
+    let mut lines: Vec<String> = errors.iter().map(text).collect();
     lines.dedup();
     let style = TextStyle::error(options.image.background, true);
     decor::draw_text(canvas, &lines.join("\n"), &style);
 }
+
+/// A painted message leaves most of the map to be seen.
+fn shorten(text: String) -> String {
+    match text.char_indices().nth(PAINTED_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+/// Characters of a failure that are painted on a map.
+const PAINTED_CHARS_MAX: usize = 36;
 
 fn paint_attribution(canvas: &mut Raster, text: &str) {
     let style = TextStyle {

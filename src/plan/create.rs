@@ -456,7 +456,8 @@ impl TileCache {
         cacheable: bool,
     ) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
         let image = &self.options.image;
-        if !image.transparent.unwrap_or(image.format == Format::Mixed) && !raster.opaque {
+        // Where nothing is said, what the sources bring is kept as it is, as in MapProxy.
+        if image.transparent == Some(false) && image.format != Format::Mixed && !raster.opaque {
             render::merge::flatten(&mut raster, image.background);
         }
         if let Some(mark) = &self.options.watermark {

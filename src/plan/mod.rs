@@ -3,6 +3,7 @@
 //!
 //! The only room that knows cache *and* source *and* lock.
 
+pub mod band_layer;
 pub mod cache_layer;
 mod complaint;
 pub mod compose;
@@ -34,6 +35,7 @@ pub use crate::cache::atomic::WriteOptions;
 pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
 pub use crate::source::xslt::{Stylesheet, XsltError};
 pub use crate::source::{InfoRequest, Position, SourceError};
+pub use band_layer::{BandLayer, BandMix, BandShare};
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
 pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};
 pub use conditional::{ResolutionLayer, SrsLayer};
@@ -86,7 +88,9 @@ pub enum PlanError {
     Source(SourceError),
     #[error("{0}")]
     Cache(Arc<CacheError>),
-    #[error("damaged or wrong image from {origin}: {reason}")]
+    #[error("the map lies outside of what the source's system can show")]
+    Untransformable,
+    #[error("error while processing image file from {origin}: {reason}")]
     Image { origin: String, reason: String },
     #[error("no answer within {ms} ms")]
     Timeout { ms: u64 },

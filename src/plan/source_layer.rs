@@ -10,12 +10,12 @@ use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, SupportedSr
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::{self, Color, DecodeLimits, Format, Kernel, Mosaic, Raster, warp};
-use crate::source::{Answer, MapRequest, TileSource, WmsSource};
+use crate::source::{Answer, MapRequest, MapSource, TileSource};
 
-/// What a WMS layer is made of.
+/// What a layer of maps from a server is made of.
 #[derive(Clone)]
 pub struct WmsLayerOptions {
-    pub source: Arc<WmsSource>,
+    pub source: Arc<MapSource>,
     /// Empty: every system is asked for as it comes.
     pub supported_srs: SupportedSrs,
     /// MIME types; empty: any.
@@ -33,7 +33,7 @@ pub struct WmsLayerOptions {
     pub decode_limits: DecodeLimits,
 }
 
-/// A WMS that is drawn.
+/// A server of maps (WMS, ArcGIS) that is drawn.
 pub struct WmsLayer {
     options: WmsLayerOptions,
 }
@@ -43,7 +43,7 @@ impl WmsLayer {
         WmsLayer { options }
     }
 
-    pub fn source(&self) -> &Arc<WmsSource> {
+    pub fn source(&self) -> &Arc<MapSource> {
         &self.options.source
     }
 
@@ -135,7 +135,7 @@ impl WmsLayer {
             Answer::Color { color, cacheable, authorize_stale } => {
                 Err(Halt::Excused { color, cacheable, authorize_stale })
             }
-            answer => Ok(finish(answer, size, &self.options.source.name, &self.options.decode_limits)?),
+            answer => Ok(finish(answer, size, self.options.source.name(), &self.options.decode_limits)?),
         }
     }
 
@@ -410,7 +410,7 @@ fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits)
         }
         Answer::Image { bytes, .. } => {
             let format =
-                render::sniff(&bytes).ok_or_else(|| damaged("not an image that is read here".into()))?;
+                render::sniff(&bytes).ok_or_else(|| damaged("unable to transform image: cannot identify image file".into()))?;
             let raster = render::decode(&bytes, limits).map_err(|e| damaged(e.to_string()))?;
             if (raster.width, raster.height) != size {
                 // MapProxy takes such an answer too. Cut or padded it keeps its

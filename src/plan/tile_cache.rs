@@ -388,6 +388,7 @@ impl TileCache {
         let (width, height) = self.options.grid.tile_size;
         let mut image = ImageOptions::new(Format::Png);
         image.transparent = Some(true);
+        image.mode = Some(crate::render::ColorMode::Rgba);
         let raster = Raster::filled(width, height, [255, 255, 255, 0]);
         let encoded = render::encode(&raster, &image, None)
             .map_err(|e| PlanError::Image { origin: self.name().into(), reason: e.to_string() })?;

@@ -12,6 +12,7 @@ use ureq::{Body, SendBody, Timeout};
 
 use super::address::{Address, Credentials, clean, redact};
 use super::auth::Challenge;
+use super::cgi::Program;
 use super::body::{BodyError, decode, read_all};
 use super::cookies::CookieJar;
 use super::error::SourceError;
@@ -48,6 +49,8 @@ pub struct ClientOptions {
     pub concurrent_requests: u32,
     pub lock_dir: PathBuf,
     pub hide_error_details: bool,
+    /// A CGI program that answers in place of a server; of URLs it sees the query.
+    pub program: Option<Program>,
 }
 
 impl Default for ClientOptions {
@@ -67,6 +70,7 @@ impl Default for ClientOptions {
             concurrent_requests: 0,
             lock_dir: PathBuf::from("."),
             hide_error_details: true,
+            program: None,
         }
     }
 }
@@ -123,6 +127,9 @@ impl Client {
     pub fn fetch(&self, url: &str, body: Option<&str>) -> Result<Fetched, SourceError> {
         // Only tests make this place fail, and not with an error.
         let _ = crate::sys::failpoint::pass("source");
+        if let Some(program) = &self.options.program {
+            return self.run(program, url, body);
+        }
         if let Some(path) = url.strip_prefix("file://") {
             return super::local::read(path, self.options.body_bytes_max);
         }
@@ -130,6 +137,22 @@ impl Client {
         let authority = address.authority.clone();
         let asked = story::ask(&authority);
         let result = self.fetch_from(address, in_url, url, body);
+        asked.end(result.is_ok());
+        result
+    }
+
+    /// One run of a CGI program. It knows no POST: what would be posted joins the query.
+    fn run(&self, program: &Program, url: &str, body: Option<&str>) -> Result<Fetched, SourceError> {
+        let name = program.binary.to_string_lossy();
+        let asked = story::ask(&name);
+        let _permit = self.wait_for_place(&name)?;
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let query = match body {
+            Some(body) if query.is_empty() => body.to_owned(),
+            Some(body) => format!("{query}&{body}"),
+            None => query.to_owned(),
+        };
+        let result = program.run(&query, self.options.body_bytes_max, self.options.timeout_total);
         asked.end(result.is_ok());
         result
     }
@@ -174,8 +197,7 @@ impl Client {
         address: &Address,
         credentials: Option<&Credentials>,
     ) -> Result<Option<super::semaphore::Permit>, SourceError> {
-        let places = self.options.concurrent_requests;
-        if places == 0 {
+        if self.options.concurrent_requests == 0 {
             return Ok(None);
         }
         // MapProxy hashes what stands between `//` and `/`, credentials and all.
@@ -184,9 +206,18 @@ impl Client {
             Some((user, password)) => format!("{user}:{password}@{}", address.authority),
             None => address.authority.clone(),
         };
-        let failed = |reason| SourceError::Transport { url: redact(&address.url()), reason };
+        self.wait_for_place(&host)
+    }
+
+    fn wait_for_place(&self, host: &str) -> Result<Option<super::semaphore::Permit>, SourceError> {
+        let places = self.options.concurrent_requests;
+        if places == 0 {
+            return Ok(None);
+        }
+        let shown = host.rsplit('@').next().unwrap_or_default();
+        let failed = |reason| SourceError::Transport { url: shown.to_owned(), reason };
         let timeout = self.options.timeout_first_byte;
-        match Semaphore::new(&self.options.lock_dir, &host, places).take(timeout) {
+        match Semaphore::new(&self.options.lock_dir, host, places).take(timeout) {
             Ok(Some(permit)) => Ok(Some(permit)),
             Ok(None) => {
                 story::mark_late();

@@ -6,6 +6,7 @@ mod address;
 pub mod arcgis;
 mod auth;
 mod body;
+pub mod cgi;
 pub mod client;
 mod cookies;
 pub mod error;
@@ -44,6 +45,41 @@ pub struct MapRequest {
     pub parameters: Vec<(String, String)>,
 }
 
+/// A source that is asked for maps.
+pub enum MapSource {
+    Wms(WmsSource),
+    ArcGis(arcgis::ArcGisSource),
+}
+
+impl MapSource {
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        match self {
+            MapSource::Wms(wms) => &wms.name,
+            MapSource::ArcGis(arcgis) => &arcgis.name,
+        }
+    }
+
+    /// One map.
+    ///
+    /// # Errors
+    /// The source fails and `on_error` has nothing for it.
+    pub fn fetch(&self, request: &MapRequest) -> Result<Answer, SourceError> {
+        match self {
+            MapSource::Wms(wms) => wms.fetch(request),
+            MapSource::ArcGis(arcgis) => arcgis.fetch(request),
+        }
+    }
+
+    /// One source that brings what both bring, `upper` above `self`.
+    pub fn combine(&self, upper: &MapSource) -> Option<MapSource> {
+        match (self, upper) {
+            (MapSource::Wms(lower), MapSource::Wms(upper)) => lower.combine(upper).map(MapSource::Wms),
+            _ => None,
+        }
+    }
+}
+
 /// A source that is asked what lies at a point.
 pub enum InfoSource {
     Wms(WmsInfoSource),
@@ -64,11 +100,13 @@ impl InfoSource {
     /// # Errors
     /// As [`Client::fetch`].
     pub fn fetch(&self, request: &InfoRequest) -> Result<InfoAnswer, SourceError> {
-        let _asked = crate::story::ask(self.name());
-        match self {
+        let asked = crate::story::ask(self.name());
+        let result = match self {
             InfoSource::Wms(wms) => wms.fetch(request),
             InfoSource::ArcGis(arcgis) => arcgis.fetch(request),
-        }
+        };
+        asked.end(result.is_ok());
+        result
     }
 }
 

@@ -141,7 +141,8 @@ impl WmsInfoSource {
         query.set("height", &request.size.1.to_string());
         query.set(if self.version == WmsVersion::V130 { "crs" } else { "srs" }, request.srs.code());
         let format = self.format.as_deref().or(request.format.as_deref()).unwrap_or("image/png");
-        query.set("format", &self.version.format_text(format));
+        // MapProxy writes the whole type even in 1.0.0.
+        query.set("format", &WmsVersion::V111.format_text(format));
         let [x, y] = request.position.texts();
         let (column, row) = if self.version == WmsVersion::V130 { ("i", "j") } else { ("x", "y") };
         query.set(column, &x);
@@ -205,7 +206,7 @@ mod tests {
         for (version, parts) in [
             (
                 WmsVersion::V100,
-                vec!["request=feature_info", "wmtver=1.0.0", "format=PNG", "x=10", "srs=EPSG%3A3857"],
+                vec!["request=feature_info", "wmtver=1.0.0", "format=image%2Fpng", "x=10", "srs=EPSG%3A3857"],
             ),
             (WmsVersion::V110, vec!["request=GetFeatureInfo", "version=1.1.0", "y=20", "styles="]),
             (

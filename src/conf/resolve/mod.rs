@@ -11,6 +11,7 @@ mod dimension;
 mod globals;
 mod grids;
 mod image;
+mod inspire;
 mod layers;
 mod services;
 mod sources;

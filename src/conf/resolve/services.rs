@@ -86,6 +86,7 @@ impl Resolver<'_> {
             concurrent_layer_renderer: self
                 .count(node, "concurrent_layer_renderer", PATH, 1, RENDERERS_MAX)
                 .unwrap_or(1),
+            inspire: node.get("inspire_md").map(super::inspire::inspire),
             featureinfo_types: texts(node, "featureinfo_types"),
             featureinfo_xslt: super::section(node, "featureinfo_xslt")
                 .iter()

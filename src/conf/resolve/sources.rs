@@ -348,7 +348,8 @@ impl Resolver<'_> {
         let req = node.get("req")?;
         let mapfile = self.path(&text(req, "map")?);
         let empty = Node::null(node.place);
-        let server = self.mapserver(node.get("mapserver").unwrap_or(&empty));
+        let mut server = self.mapserver(node.get("mapserver").unwrap_or(&empty));
+        server.binary = server.binary.or_else(|| find_program("mapserv"));
         // What was checked once need not be there again for each later worker.
         if !self.files.is_sealed() {
             let found = server.binary.as_deref().is_some_and(std::path::Path::is_file);
@@ -358,7 +359,12 @@ impl Resolver<'_> {
                 self.error(node, format!("{path}.mapserver.binary"), text);
             }
         }
-        let wms = self.wms_like(node, req, "mapserver:".to_owned(), path, image)?;
+        let mut wms = self.wms_like(node, req, "mapserver:".to_owned(), path, image)?;
+        for (name, value) in &mut wms.parameters {
+            if name.eq_ignore_ascii_case("map") {
+                *value = mapfile.to_string_lossy().into_owned();
+            }
+        }
         Some(MapServerSource { mapfile, server, wms })
     }
 
@@ -439,6 +445,12 @@ pub(super) enum Tagged {
     Unknown,
     /// It is there but of no use; already reported.
     Broken,
+}
+
+/// A program in one of the folders of `PATH`.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// `a,b`, a list, or a number.

@@ -40,11 +40,11 @@ static CACHE_IMAGE: Table = Table { path: "caches.*.image", keys: &[key("opacity
 static BANDS: Table = Table {
     path: "caches.*.sources",
     keys: &[
-        miss("r", BAND_LIST),
-        miss("g", BAND_LIST),
-        miss("b", BAND_LIST),
-        miss("a", BAND_LIST),
-        miss("l", BAND_LIST),
+        key("r", BAND_LIST),
+        key("g", BAND_LIST),
+        key("b", BAND_LIST),
+        key("a", BAND_LIST),
+        key("l", BAND_LIST),
     ],
 };
 

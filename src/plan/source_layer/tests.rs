@@ -8,7 +8,7 @@ use crate::render::ImageOptions;
 use crate::source::error::OnErrorRule;
 use crate::source::upstream::{Peer, Upstream, answer, scene};
 use crate::source::wms::WmsVersion;
-use crate::source::{Client, ClientOptions, OnError, SourceError};
+use crate::source::{Client, ClientOptions, OnError, SourceError, WmsSource};
 
 const RED: Color = [255, 0, 0, 255];
 
@@ -59,7 +59,7 @@ fn srs(code: &str) -> Srs {
 
 fn options(upstream: &Upstream) -> WmsLayerOptions {
     WmsLayerOptions {
-        source: Arc::new(WmsSource {
+        source: Arc::new(MapSource::Wms(WmsSource {
             name: "s".into(),
             url: upstream.url("/wms?"),
             version: WmsVersion::V111,
@@ -74,7 +74,7 @@ fn options(upstream: &Upstream) -> WmsLayerOptions {
                 cache: false,
                 authorize_stale: true,
             }]),
-        }),
+        })),
         supported_srs: SupportedSrs::default(),
         supported_formats: Vec::new(),
         format: None,
@@ -180,7 +180,7 @@ fn the_colour_of_a_failure_is_for_the_whole_query() {
 fn a_failure_without_a_rule_is_a_failure() {
     let (upstream, _requests) = wms(None, None);
     let mut options = options(&upstream);
-    let source = Arc::get_mut(&mut options.source).expect("the only owner");
+    let Some(MapSource::Wms(source)) = Arc::get_mut(&mut options.source) else { panic!("the only owner") };
     source.on_error = OnError::default();
     let failed = WmsLayer::new(options).draw(&query(), &Turn::ungated());
     assert!(matches!(failed, Err(PlanError::Source(SourceError::Status { status: 500, .. }))));
@@ -258,7 +258,7 @@ fn layers_are_combined_where_one_request_brings_both() {
     let alike = with(|_| {});
     let both = alike.combine(&with(|_| {}), &query()).expect("both");
     let both = both.as_any().downcast_ref::<WmsLayer>().expect("a WMS");
-    assert_eq!(both.source().layers, ["a", "a"]);
+    assert!(matches!(&**both.source(), MapSource::Wms(wms) if wms.layers == ["a", "a"]));
     let unlike: [fn(&mut WmsLayerOptions); 4] = [
         |o| o.opacity = Some(0.5),
         |o| o.transparent_color = Some((RED, 0)),

@@ -51,12 +51,11 @@ pub struct GeoTag {
 ///   background colour first.
 /// - PNG has a palette where `colors` > 0 or the mode is `P`, unless the mode
 ///   asks for `RGB` or `RGBA`; an image of one colour has a palette even then.
-///   Otherwise it has 24 or 32 bits, whichever the pixels need, or 8 bits where
-///   all are grey and no mode is asked for. Mode `I` is grey.
+///   Otherwise it has 24 or 32 bits, whichever the pixels need. Mode `I` is grey.
 /// - `Mixed` becomes PNG if any pixel is transparent, JPEG otherwise.
 /// - WebP is lossless where `colors` > 0 or the mode is `P` (there is no
 ///   palette to choose, the file finds its own), else lossy with `jpeg_quality`.
-/// - `geo` is written into GeoTIFF, and ignored elsewhere.
+/// - `geo` is written into GeoTIFF and TIFF, and ignored elsewhere.
 pub fn encode(raster: &Raster, options: &ImageOptions, geo: Option<&GeoTag>) -> Result<Encoded, EncodeError> {
     // Only tests make this place fail, and not with an error.
     let _ = crate::sys::failpoint::pass("render");
@@ -70,8 +69,7 @@ pub fn encode(raster: &Raster, options: &ImageOptions, geo: Option<&GeoTag>) -> 
         Format::Png | Format::Mixed => png::encode(raster, options),
         Format::Jpeg => jpeg::encode(&flattened(raster, options.background), options.jpeg_quality),
         Format::Gif => gif::encode(raster, options),
-        Format::Tiff => tiff::encode(raster, options, None),
-        Format::GeoTiff => tiff::encode(raster, options, geo),
+        Format::Tiff | Format::GeoTiff => tiff::encode(raster, options, geo),
         Format::WebP => webp::encode(raster, options),
     }?;
     Ok(Encoded { bytes, format })

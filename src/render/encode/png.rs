@@ -64,9 +64,6 @@ pub(super) fn encode(raster: &Raster, options: &ImageOptions) -> Result<Vec<u8>,
         }
         return with_writer(|writer| writer.write_indexed(&image));
     }
-    if options.mode.is_none() && is_grey(&raster) {
-        return with_writer(|writer| writer.write_grey(&raster));
-    }
     let alpha = options.mode == Some(ColorMode::Rgba) || raster.has_alpha();
     with_writer(|writer| writer.write_color(&raster, alpha))
 }
@@ -92,10 +89,6 @@ fn with_writer(
 /// is then better off with a filter, which palettes cannot use.
 fn is_grey_ramp(image: &Indexed) -> bool {
     image.palette.len() > 16 && image.palette.iter().all(|&[r, g, b, a]| r == g && g == b && a == 255)
-}
-
-fn is_grey(raster: &Raster) -> bool {
-    !raster.has_alpha() && raster.pixels.as_chunks::<4>().0.iter().all(|[r, g, b, _]| r == g && g == b)
 }
 
 impl Writer {

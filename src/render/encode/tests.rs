@@ -119,10 +119,10 @@ fn png_without_palette_is_exact() {
         *pixel = [pixel[0], pixel[0], pixel[0], 255];
     }
     let (bytes, read) = written(&grey, &full);
-    assert_eq!(png_type(&bytes), (8, 0));
+    assert_eq!(png_type(&bytes), (8, 2));
     assert_eq!(read, grey);
-    full.mode = Some(ColorMode::Rgb);
-    assert_eq!(png_type(&written(&grey, &full).0), (8, 2));
+    full.mode = Some(ColorMode::I);
+    assert_eq!(png_type(&written(&grey, &full).0), (8, 0));
     full.mode = Some(ColorMode::Rgba);
     assert_eq!(png_type(&written(&grey, &full).0), (8, 6));
 }

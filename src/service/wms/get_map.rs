@@ -187,6 +187,7 @@ impl MapWork {
             PlanError::NotOneTile(reason) => {
                 Failure::new(format!("Request too large or invalid BBOX. ({reason})"))
             }
+            PlanError::Untransformable => Failure::new("Could not transform BBOX: Invalid result."),
             PlanError::TileOutOfRange => Failure::new("Request too large or invalid BBOX."),
             PlanError::Cache(_) | PlanError::Timeout { .. } => {
                 crate::log::error!("map failed: {error}");
