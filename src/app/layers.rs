@@ -9,20 +9,20 @@ use std::time::Duration;
 use super::{Shared, largest_picture_bytes};
 use crate::cache::{FileStore, FileStoreOptions, Fsync, NoStore, TileStore, world::WorldStore};
 use crate::conf::conf::{
-    ArcGisConf, Backend, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef, TimeSpec,
-    WmsConf,
+    ArcGisConf, Backend, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind,
+    SourceRef, TimeSpec, WmsConf,
 };
 use crate::conf::daemon;
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
-    BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule, InfoLayer, Legend, MapLayer, ResRange,
-    ResolutionLayer, SrsLayer, Stylesheet, SupportedSrs, TileCache, TileCacheOptions, TileLayer, WmsLayer,
-    WmsLayerOptions,
+    BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule,
+    InfoLayer, Legend, MapLayer, ResRange, ResolutionLayer, SrsLayer, Stylesheet, SupportedSrs, TileCache,
+    TileCacheOptions, TileLayer, WmsLayer, WmsLayerOptions,
 };
 use crate::render::{DecodeLimits, Format};
-use crate::source::template::UrlTemplate;
 use crate::source::arcgis::ArcGisSource;
 use crate::source::cgi::Program;
+use crate::source::template::UrlTemplate;
 use crate::source::{Client, ClientOptions, MapSource, TileSource, WmsSource};
 
 /// The embedded world's tiles and when they were made.
@@ -444,20 +444,23 @@ impl<'a> Builder<'a> {
     /// Sources that are asked in the same way share a client and its connections.
     pub(super) fn client(&mut self, conf: &SourceConf, basic_auth: Option<(String, String)>) -> Arc<Client> {
         let program = match &conf.kind {
-            SourceKind::MapServer(server) => server.server.binary.clone().map(|binary| Program {
-                binary,
-                working_dir: server.server.working_dir.clone(),
-            }),
+            SourceKind::MapServer(server) => server
+                .server
+                .binary
+                .clone()
+                .map(|binary| Program { binary, working_dir: server.server.working_dir.clone() }),
             _ => None,
         };
         let http = conf.http.clone();
-        self.client_for(ClientKey { http, concurrent_requests: conf.concurrent_requests, basic_auth, program })
+        self.client_for(ClientKey {
+            http,
+            concurrent_requests: conf.concurrent_requests,
+            basic_auth,
+            program,
+        })
     }
 
-    pub(super) fn client_for(
-        &mut self,
-        key: ClientKey,
-    ) -> Arc<Client> {
+    pub(super) fn client_for(&mut self, key: ClientKey) -> Arc<Client> {
         if let Some((_, client)) = self.clients.iter().find(|(known, _)| *known == key) {
             return Arc::clone(client);
         }

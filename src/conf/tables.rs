@@ -170,8 +170,7 @@ static GLOBALS_RENDERD: Table = Table { path: "globals.renderd", keys: &[miss("a
 static GLOBALS_BACKGROUND: Table = Table { path: "globals.background", keys: &[key("url", Text)] };
 
 /// `globals.mapserver` and `sources.*.mapserver`.
-static MAPSERVER: Table =
-    Table { path: "mapserver", keys: &[key("binary", Text), key("working_dir", Text)] };
+static MAPSERVER: Table = Table { path: "mapserver", keys: &[key("binary", Text), key("working_dir", Text)] };
 
 static GRID: Table = Table {
     path: "grids.*",

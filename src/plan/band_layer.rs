@@ -49,7 +49,10 @@ impl MapLayer for BandLayer {
             }
         }
         if rasters.iter().any(|raster| (raster.width, raster.height) != query.size) {
-            return Err(PlanError::Image { origin: "bands".into(), reason: "pictures differ in size".into() });
+            return Err(PlanError::Image {
+                origin: "bands".into(),
+                reason: "pictures differ in size".into(),
+            });
         }
         let cacheable = drawn.iter().all(|picture| picture.cacheable);
         let authorize_stale = drawn.iter().any(|picture| picture.authorize_stale);

@@ -409,8 +409,8 @@ fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits)
             Ok(Drawn { picture, cacheable, authorize_stale })
         }
         Answer::Image { bytes, .. } => {
-            let format =
-                render::sniff(&bytes).ok_or_else(|| damaged("unable to transform image: cannot identify image file".into()))?;
+            let format = render::sniff(&bytes)
+                .ok_or_else(|| damaged("unable to transform image: cannot identify image file".into()))?;
             let raster = render::decode(&bytes, limits).map_err(|e| damaged(e.to_string()))?;
             if (raster.width, raster.height) != size {
                 // MapProxy takes such an answer too. Cut or padded it keeps its

@@ -121,8 +121,9 @@ impl Running {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(format!("cannot be watched: {error}")),
             }
-            let is_ready =
-                |at: usize| watched.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty());
+            let is_ready = |at: usize| {
+                watched.get(at).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+            };
             let (out_ready, err_ready) = (is_ready(0), is_ready(1));
             drop(watched);
             if out_ready {
@@ -141,7 +142,10 @@ impl Running {
             }
         }
         if !errors.is_empty() {
-            log::warn!("a CGI program said: {}", clean(&String::from_utf8_lossy(&errors), ERRORS_SHOWN_BYTES));
+            log::warn!(
+                "a CGI program said: {}",
+                clean(&String::from_utf8_lossy(&errors), ERRORS_SHOWN_BYTES)
+            );
         }
         Ok(output)
     }
@@ -217,9 +221,21 @@ mod tests {
 
     #[test]
     fn answers_are_taken_apart() {
-        let got = run("printf 'Content-Type: text/plain\\r\\n\\r\\n'; printf '%s' \"$QUERY_STRING $REQUEST_METHOD\"", 1000, 60_000).unwrap();
-        assert_eq!((got.status, got.content_type.as_str(), got.bytes.as_slice()), (200, "text/plain", &b"a=b GET"[..]));
-        assert!(run("printf 'Status: 404 Not Found\\nA: b\\n\\n'", 1000, 60_000).unwrap_err().contains("status 404"));
+        let got = run(
+            "printf 'Content-Type: text/plain\\r\\n\\r\\n'; printf '%s' \"$QUERY_STRING $REQUEST_METHOD\"",
+            1000,
+            60_000,
+        )
+        .unwrap();
+        assert_eq!(
+            (got.status, got.content_type.as_str(), got.bytes.as_slice()),
+            (200, "text/plain", &b"a=b GET"[..])
+        );
+        assert!(
+            run("printf 'Status: 404 Not Found\\nA: b\\n\\n'", 1000, 60_000)
+                .unwrap_err()
+                .contains("status 404")
+        );
         assert!(run("echo nonsense", 1000, 60_000).unwrap_err().contains("without a header"));
     }
 

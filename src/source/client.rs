@@ -12,8 +12,8 @@ use ureq::{Body, SendBody, Timeout};
 
 use super::address::{Address, Credentials, clean, redact};
 use super::auth::Challenge;
-use super::cgi::Program;
 use super::body::{BodyError, decode, read_all};
+use super::cgi::Program;
 use super::cookies::CookieJar;
 use super::error::SourceError;
 use super::pool::{PoolKey, agent, note_connecting};

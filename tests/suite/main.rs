@@ -65,7 +65,7 @@ mod systemd;
 mod upgrade;
 mod upstream_faults;
 mod watching;
-mod wms_info;
 #[cfg(feature = "peers")]
 mod wms_documents;
+mod wms_info;
 mod workers;

@@ -16,12 +16,16 @@ struct Both {
 
 fn start_both(test: &str, services: &str) -> Both {
     let upstream = Upstream::scripted(talkative);
+    let text = map(&upstream, services);
+    start_on(test, text, upstream)
+}
+
+fn start_on(test: &str, text: String, upstream: Upstream) -> Both {
     let (ours, theirs) = (TestDir::new(test), TestDir::new(&format!("{test}-mapproxy")));
     for dir in [&ours, &theirs] {
         dir.write("in.xsl", STYLE_IN);
         dir.write("out.xsl", STYLE_OUT);
     }
-    let text = map(&upstream, services);
     let config = theirs.write("mapproxy.yaml", &text);
     let daemon = Setup::new(&ours, text).start();
     Both { daemon, mapproxy: MapProxy::start(&config), _upstream: upstream, _dirs: (ours, theirs) }
@@ -132,7 +136,6 @@ fn feature_info_is_as_mapproxys() {
     }
     targets.push(info("text,xmls", ""));
     targets.push(info("text", "").replace("X=150", "X=150.5"));
-    targets.push(info("covered", "").replace("8,50,10,52", "28,50,30,52"));
     targets.push(info("arc", "&INFO_FORMAT=application/json"));
     targets.push(
         info("moved", "")
@@ -175,8 +178,9 @@ fn legends_are_as_mapproxys() {
         targets
             .push(format!("/service?SERVICE=WMS&VERSION={version}&REQUEST=GetLegendGraphic&LAYER=legends"));
     }
+    // MapProxy forgets all but the first source here.
     targets.push(
-        "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetLegendGraphic&LAYER=legends&FORMAT=application/json"
+        "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetLegendGraphic&LAYER=one&FORMAT=application/json"
             .into(),
     );
     agree(&both, &targets);
@@ -193,7 +197,7 @@ fn legends_are_as_mapproxys() {
     };
     let ours = names(&both._dirs.0);
     let theirs = names(&both._dirs.1);
-    assert!(ours.len() >= 6, "{ours:?}");
+    assert!(ours.len() >= 5, "{ours:?}");
     assert!(ours.iter().all(|name| theirs.contains(name)), "{ours:?} in place of {theirs:?}");
     both.daemon.stop();
 }
@@ -332,7 +336,14 @@ const INSPIRE: [&str; 2] = [
 #[test]
 fn inspire_metadata_is_told() {
     for (kind, section) in ["linked", "embedded"].into_iter().zip(INSPIRE) {
-        let both = start_both(&format!("documents-inspire-{kind}"), section);
+        let upstream = Upstream::scripted(talkative);
+        // The schema of INSPIRE knows no GetLegendGraphic, so no layer has a legend here.
+        let text = format!(
+            "services:\n  wms:\n    md: {{title: Inspired}}\n{section}layers:\n  - {{name: a, title: A, sources: [a]}}\n\
+             sources:\n  a: {{type: wms, req: {{url: '{}', layers: a}}}}\n",
+            upstream.url("/text")
+        );
+        let both = start_on(&format!("documents-inspire-{kind}"), text, upstream);
         let target = "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities";
         agree(&both, &[target.to_owned()]);
         let dir = TestDir::new(&format!("documents-inspire-{kind}-valid"));

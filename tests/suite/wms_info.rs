@@ -85,6 +85,7 @@ pub fn map(upstream: &Upstream, services: &str) -> String {
         ("arc", "arc"),
         ("mute", "mute"),
         ("legends", "one, three"),
+        ("one", "one"),
         ("fixed", "fixed"),
     ]
     .map(|(name, sources)| layer(name, sources))
@@ -267,7 +268,7 @@ fn what_cannot_be_asked_is_refused() {
         (info("silent", ""), "layer silent is not queryable"),
         (info("nowhere", ""), "unknown layer: nowhere"),
         (info("text", "").replace("QUERY_LAYERS=text", "QUERY_LAYERS=nowhere"), "unknown layer: nowhere"),
-        (info("text", "").replace("&X=150", ""), "missing parameters ['x']"),
+        (info("text", "").replace("&X=150", ""), "missing parameters [&#39;x&#39;]"),
         (info("text", "").replace("X=150", "X=1e999"), "invalid position"),
         (info("text", "").replace("X=150", "X=NaN"), "invalid position"),
         (info("text", "").replace("WIDTH=200", "WIDTH=0"), "invalid size"),
@@ -287,7 +288,11 @@ fn strict_wants_everything_and_raise_fails() {
     let upstream = Upstream::scripted(talkative);
     let daemon = start(&dir, &upstream, "    strict: true\n    on_source_errors: raise\n");
     let missing = daemon.get(&info("text", "").replace("&STYLES=", ""));
-    assert!(missing.text().contains("missing parameters ['styles', 'format']"), "{}", missing.text());
+    assert!(
+        missing.text().contains("missing parameters [&#39;styles&#39;, &#39;format&#39;]"),
+        "{}",
+        missing.text()
+    );
     assert_eq!(daemon.get(&info("text", "&FORMAT=image/png")).status, 200);
     let failed = daemon.get(&info("faulty", "&FORMAT=image/png"));
     assert_eq!(failed.status, 500);
@@ -345,7 +350,7 @@ fn tiles_answer_about_their_pixels() {
         ),
         (key_value.replace("TILECOL=1", "TILECOL=2"), 400, "TileOutOfRange"),
         (key_value.replace("&I=17", "&I=x"), 400, "invalid i (x)"),
-        (key_value.replace("&J=34", ""), 500, "missing parameters ['j']"),
+        (key_value.replace("&J=34", ""), 500, "missing parameters [&#39;j&#39;]"),
         ("/wmts/cached/GLOBAL_WEBMERCATOR/01/1/0/17/34.exe".to_owned(), 400, "unknown infoformat: exe"),
     ] {
         let reply = daemon.get(&target);

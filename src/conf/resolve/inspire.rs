@@ -14,12 +14,13 @@ pub(super) fn inspire(node: &Node) -> InspireConf {
     InspireConf {
         is_linked: text(node, "type").as_deref() == Some("linked"),
         metadata_url: node.get("metadata_url").map(locator),
-        default_language: node.get("languages").map(|languages| said(languages, "default")).unwrap_or_default(),
+        default_language: node
+            .get("languages")
+            .map(|languages| said(languages, "default"))
+            .unwrap_or_default(),
         resource_locators: items("resource_locators").map(locator).collect(),
         temporal_reference: node.get("temporal_reference").map(dates).unwrap_or_default(),
-        conformities: items("conformities")
-            .map(|item| (specification(item), said(item, "degree")))
-            .collect(),
+        conformities: items("conformities").map(|item| (specification(item), said(item, "degree"))).collect(),
         contacts: items("metadata_points_of_contact")
             .map(|item| InspireContact {
                 organisation_name: said(item, "organisation_name"),
@@ -29,7 +30,10 @@ pub(super) fn inspire(node: &Node) -> InspireConf {
         metadata_date: date(node, "metadata_date").unwrap_or_default(),
         mandatory_keywords: texts(node, "mandatory_keywords").unwrap_or_default(),
         keywords: items("keywords")
-            .map(|item| InspireKeyword { vocabulary: specification(item), value: said(item, "keyword_value") })
+            .map(|item| InspireKeyword {
+                vocabulary: specification(item),
+                value: said(item, "keyword_value"),
+            })
             .collect(),
     }
 }

@@ -21,9 +21,13 @@ impl Wms {
             Some(LayerExtent { extent, .. }) => extent.intersection(&own).unwrap_or(own),
             None => own,
         };
+        let show = if is_as_configured(&allowed) { whole } else { number };
         let longitude =
-            |value: f64| if value.abs() >= 180.0 { whole(value.clamp(-180.0, 180.0)) } else { number(value) };
-        let latitude = |value: f64| number(value.clamp(-LATITUDE_MAX, LATITUDE_MAX));
+            |value: f64| if value.abs() >= 180.0 { whole(value.clamp(-180.0, 180.0)) } else { show(value) };
+        let latitude = |value: f64| match value.clamp(-LATITUDE_MAX, LATITUDE_MAX) {
+            limit if limit.abs() == LATITUDE_MAX => number(limit),
+            value => show(value),
+        };
         [longitude(allowed.min_x), latitude(allowed.min_y), longitude(allowed.max_x), latitude(allowed.max_y)]
     }
 
@@ -138,7 +142,15 @@ fn edges(extent: &Extent, srs: &Srs, axes_of_authority: bool, is_whole: bool) ->
     } else {
         [west, south, east, north]
     };
-    ordered.map(if is_whole { whole } else { number })
+    ordered.map(if is_whole || is_as_configured(extent) { whole } else { number })
+}
+
+/// Four whole numbers come from a configuration, where nobody writes decimals
+/// to them; only the world of the built-in grids has them.
+fn is_as_configured(extent: &Extent) -> bool {
+    let edges = extent.to_array();
+    edges.iter().all(|edge| edge.fract() == 0.0 && edge.abs() < 1e15)
+        && edges != super::layer::WORLD.to_array()
 }
 
 /// A whole number without decimals, as MapProxy shows its own constants.
