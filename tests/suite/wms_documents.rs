@@ -339,7 +339,7 @@ fn inspire_metadata_is_told() {
         let upstream = Upstream::scripted(talkative);
         // The schema of INSPIRE knows no GetLegendGraphic, so no layer has a legend here.
         let text = format!(
-            "services:\n  wms:\n    md: {{title: Inspired}}\n{section}layers:\n  - {{name: a, title: A, sources: [a]}}\n\
+            "services:\n  wms:\n    srs: ['EPSG:4326']\n    md: {{title: Inspired}}\n{section}layers:\n  - {{name: a, title: A, sources: [a]}}\n\
              sources:\n  a: {{type: wms, req: {{url: '{}', layers: a}}}}\n",
             upstream.url("/text")
         );

@@ -3,7 +3,7 @@
 use super::super::schema::Kind::{
     Any, Bool, Choice, Date, Int, List, Map, Named, Number, OneOf, Text, Typed,
 };
-use super::super::schema::{Kind, Status, Table, Variant, key, miss, need};
+use super::super::schema::{Kind, Status, Table, Variant, key, need};
 use super::{KEYWORDS, NUMBERS, TEXTS};
 
 pub(super) static SERVICES: Table = Table {

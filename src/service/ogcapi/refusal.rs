@@ -54,7 +54,10 @@ impl Refusal {
                     OnSourceErrors::Raise => text,
                 })
             }
-            PlanError::TooManyTiles { .. } | PlanError::TileOutOfRange | PlanError::NotOneTile(_) => {
+            PlanError::TooManyTiles { .. }
+            | PlanError::TileOutOfRange
+            | PlanError::Untransformable
+            | PlanError::NotOneTile(_) => {
                 Refusal::invalid(format!("The map is too large or lies nowhere: {error}"))
             }
             PlanError::Cache(_) | PlanError::Timeout { .. } => {
