@@ -110,13 +110,8 @@ impl Identities {
 
     /// Whose request it is, as far as that is told quickly.
     pub fn find(&self, request: &Request) -> Found {
-        // Who is no trusted proxy cannot send these: they are taken out before.
-        if let Some(headers) = &self.trusted_headers
-            && let Some(user) = request.headers.get(&headers.user).filter(|user| !user.is_empty())
-        {
-            let list = headers.groups.as_ref().and_then(|name| request.headers.get(name)).unwrap_or_default();
-            let groups = list.split(',').map(str::trim).filter(|group| !group.is_empty());
-            return Found::Known(self.identity(user, groups.map(str::to_owned).collect()));
+        if let Some(found) = self.find_named(request) {
+            return found;
         }
         if let Some(found) = self.find_key(request) {
             return found;
@@ -135,6 +130,20 @@ impl Identities {
             return Found::Known(self.identity(&credentials.user, Vec::new()));
         }
         Found::Check(credentials)
+    }
+
+    /// The user that a trusted proxy names; others' fields were taken out before.
+    fn find_named(&self, request: &Request) -> Option<Found> {
+        let names = self.trusted_headers.as_ref()?;
+        let user = request.headers.get(&names.user).filter(|user| !user.is_empty())?;
+        let fields = [Some(&names.user), names.groups.as_ref()];
+        // The proxy has added its field to one that the client sent.
+        if fields.into_iter().flatten().any(|name| request.headers.all(name).count() > 1) {
+            return Some(Found::Wrong);
+        }
+        let list = names.groups.as_ref().and_then(|name| request.headers.get(name)).unwrap_or_default();
+        let groups = list.split(',').map(str::trim).filter(|group| !group.is_empty());
+        Some(Found::Known(self.identity(user, groups.map(str::to_owned).collect())))
     }
 
     fn find_key(&self, request: &Request) -> Option<Found> {

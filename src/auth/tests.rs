@@ -157,6 +157,7 @@ fn credentials_name_somebody_or_are_wrong() {
         ),
         ("", vec![("X-User", "pat".into()), ("X-Groups", "b, a,".into())], "pat[a,b]"),
         ("", vec![("X-User", "".into())], "nobody"),
+        ("", vec![("X-User", "root".into()), ("x-user", "pat".into())], "wrong"),
     ] {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(found(&identities, &request(query, &fields)), expected, "{query} {fields:?}");
