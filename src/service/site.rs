@@ -279,6 +279,7 @@ fn service_at(name: &str) -> Option<Service> {
         "tiles" | "tms" => Service::Tms,
         "kml" => Service::Kml,
         "wmts" => Service::Wmts,
+        "ogcapi" => Service::Ogc,
         "demo" => Service::Demo,
         _ => return None,
     })

@@ -79,7 +79,9 @@ impl OgcApi {
     /// # Errors
     /// There is no collection of that name.
     pub(super) fn collection(&self, name: &str) -> Result<usize, Refusal> {
-        self.layers.find(name).ok_or_else(|| Refusal::not_found("Collection not found"))
+        let found = self.layers.find(name).ok_or_else(|| Refusal::not_found("Collection not found"))?;
+        crate::story::name_layer(name);
+        Ok(found)
     }
 
     /// The collections of `default_dataset_layers`.
