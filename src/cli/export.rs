@@ -42,8 +42,8 @@ pub struct Export {
     #[arg(long, default_value = "", hide_default_value = true)]
     grid: String,
     /// Where to: a directory, or a file for types that are one
-    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
-    dest: PathBuf,
+    #[arg(long, value_name = "PATH")]
+    dest: Option<PathBuf>,
     /// How the tiles are laid out there
     #[arg(long = "type", value_name = "TYPE", default_value = "tms", value_parser = [
         "tms", "mapproxy", "tc", "arcgis", "mbtile", "sqlite", "geopackage", "compact-v1", "compact-v2",
@@ -76,6 +76,13 @@ pub struct Export {
     /// Tell less; twice: nothing
     #[arg(short, long, action = clap::ArgAction::Count)]
     quiet: u8,
+}
+
+impl Export {
+    /// Where to; empty where it is not said, which is refused first.
+    fn dest(&self) -> &Path {
+        self.dest.as_deref().unwrap_or(Path::new(""))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +126,7 @@ fn prepare(asked: &Export) -> Result<Job, ExitCode> {
     for (name, is_missing) in [
         ("grid", asked.grid.is_empty()),
         ("source", asked.source.is_empty()),
-        ("dest", asked.dest.as_os_str().is_empty()),
+        ("dest", asked.dest.is_none()),
         ("levels", asked.levels.0.is_empty()),
     ] {
         if is_missing {
@@ -129,7 +136,7 @@ fn prepare(asked: &Export) -> Result<Job, ExitCode> {
     }
     let mut files = FileSet::reading();
     let conf = read(path, &mut files)?;
-    if asked.dest.exists() && !asked.force {
+    if asked.dest().exists() && !asked.force {
         return Err(fail("destination exists, remove it first or use --force"));
     }
     let conf = with_export(asked, path, &conf, &mut files)?;
@@ -214,7 +221,7 @@ fn with_export(asked: &Export, path: &Path, conf: &Conf, files: &mut FileSet) ->
 
 /// The cache of the export as configuration.
 fn export_cache(asked: &Export, grid: &str, conf: &Conf) -> Value {
-    let dest = std::path::absolute(&asked.dest).unwrap_or_else(|_| asked.dest.clone());
+    let dest = std::path::absolute(asked.dest()).unwrap_or_else(|_| asked.dest().to_owned());
     let dest = dest.to_string_lossy();
     let store = match asked.kind.as_str() {
         "mbtile" => json!({ "type": "mbtiles", "filename": dest }),
@@ -290,7 +297,7 @@ fn export(asked: &Export, job: &Job) -> ExitCode {
         println!(
             "Exporting {} to {} as {}, grid {} in {}",
             asked.source,
-            asked.dest.display(),
+            asked.dest().display(),
             asked.kind,
             asked.grid,
             grid.srs.code()

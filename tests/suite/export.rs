@@ -104,6 +104,9 @@ fn an_export_keeps_to_its_area_and_grid() {
     let bytes = std::fs::read(dir.join("south/2/1/0.png")).expect("a tile");
     painted::check(&bytes, 2, 1, 3).expect("the southernmost row is number 0");
 
+    let unsaid = rhumb(&dir, &["export", "map.yaml"]);
+    assert_eq!(unsaid.status.code(), Some(1));
+    assert!(text(&unsaid.stderr).starts_with("ERROR: missing required option --grid"));
     for (wrong, word) in [
         (["--grid", "nothing", "--dest", "a", "--levels", "1"], "there is no grid `nothing`"),
         (["--grid", "bas=1", "--dest", "a", "--levels", "1"], "bas"),

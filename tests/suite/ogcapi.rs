@@ -254,3 +254,25 @@ fn gdal_draws_a_map_of_a_collection() {
     }
     daemon.stop();
 }
+
+#[cfg(feature = "peers")]
+#[test]
+fn the_openapi_document_is_valid_and_whole() {
+    use crate::harness::peers::peer;
+    let dir = TestDir::new("ogcapi-openapi");
+    let upstream = Upstream::start();
+    let daemon = start(&dir, &upstream);
+    let reply = daemon.get("/ogcapi/api?f=json");
+    assert_eq!(reply.content_type(), "application/vnd.oai.openapi+json;version=3.0");
+    assert!(!reply.text().contains("schemas.opengis.net"), "it refers to another host");
+    let file = dir.write("api.json", &reply.body);
+    let output = std::process::Command::new(peer("venv/bin/python"))
+        .args(["-m", "openapi_spec_validator"])
+        .arg(file)
+        .output()
+        .expect("python runs");
+    let told =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    daemon.stop();
+}

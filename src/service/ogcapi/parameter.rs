@@ -27,9 +27,21 @@ enum Shape {
 
 /// Name in the document, shape, meaning.
 const PARAMETERS: [(&str, Shape, &str); 22] = [
-    ("f", Shape::Choice(&["json", "html"]), "json"),
-    ("ui", Shape::Choice(&["swagger", "redoc"]), "swagger"),
-    ("f_image", Shape::Choice(&["png", "jpeg"]), "png"),
+    (
+        "f",
+        Shape::Choice(&["json", "html"]),
+        "The format of the document; without it what the client accepts decides.",
+    ),
+    (
+        "ui",
+        Shape::Choice(&["swagger", "redoc"]),
+        "The page of this document: with forms to try requests (`swagger`) or only to read (`redoc`).",
+    ),
+    (
+        "f_image",
+        Shape::Choice(&["png", "jpeg"]),
+        "The format of the image; without it what the client accepts decides.",
+    ),
     ("collectionId", Shape::Collection, "The collection's name."),
     ("tileMatrixSetId", Shape::Set, "The tile matrix set's name."),
     ("tileMatrix", Shape::Text, "The level of the tile matrix set, from 0 on."),
@@ -130,7 +142,7 @@ mod tests {
     #[test]
     fn each_parameter_is_described_once() {
         for (at, (name, _, about)) in PARAMETERS.iter().enumerate() {
-            assert!(!about.is_empty(), "{name}");
+            assert!(about.contains(' ') && about.ends_with('.'), "{name}");
             assert!(!PARAMETERS[..at].iter().any(|(known, ..)| known == name), "{name}");
         }
     }
