@@ -185,6 +185,14 @@ impl Visit<'_> {
                 documents,
             });
         }
+        if services.ogcapi.is_some() {
+            shown.push(Service {
+                name: "OGC API",
+                about: "Maps and tiles, with pages of their own",
+                address: "ogcapi",
+                documents: Vec::new(),
+            });
+        }
         if services.kml.is_some() {
             shown.push(Service {
                 name: "KML",

@@ -51,7 +51,15 @@ impl OgcApi {
                     let unknown = || Refusal::invalid(format!("unknown collection {name}"));
                     self.collection(name).map_err(|_| unknown())
                 };
-                (names.split(',').map(find).collect::<Result<_, _>>()?, names.clone())
+                let mut found: Vec<usize> = Vec::new();
+                for at in names.split(',').map(find) {
+                    // Named twice it is drawn once, and costs no more than once.
+                    let at = at?;
+                    if !found.contains(&at) {
+                        found.push(at);
+                    }
+                }
+                (found, names.clone())
             }
             (Scope::Dataset, None) => (self.dataset()?.to_vec(), "of the data set".to_owned()),
         };
