@@ -34,10 +34,13 @@ const HOPS_MAX: usize = 32;
 
 impl Proxies {
     /// Takes out of the request what its peer has no right to say; where the
-    /// peer is a proxy, the peer becomes the client that it names. Returns
-    /// whether the peer was a proxy.
-    pub fn settle(&self, request: &mut Request) -> bool {
-        let is_proxy = self.networks.holds(request.peer);
+    /// peer is a proxy, the peer becomes the client that it names. `speaker`
+    /// holds the connection: with FastCGI and its kin the web server, which
+    /// has told the peer itself, otherwise the peer. Returns whether one of
+    /// the two was a proxy.
+    pub fn settle(&self, request: &mut Request, speaker: Option<IpAddr>) -> bool {
+        let is_behind = self.networks.holds(request.peer);
+        let is_proxy = is_behind || self.networks.holds(speaker);
         let keeps = |name: &str| {
             let is_x = has_prefix(name, "x-forwarded-");
             let is_rfc = name.eq_ignore_ascii_case("forwarded");
@@ -51,7 +54,7 @@ impl Proxies {
             }
         };
         request.headers.0.retain(|(name, _)| keeps(name));
-        if is_proxy && let Some(client) = self.client(&request.headers) {
+        if is_behind && let Some(client) = self.client(&request.headers) {
             request.peer = Some(client);
         }
         is_proxy
@@ -188,7 +191,8 @@ mod tests {
             ("unix", "192.0.2.7", "192.0.2.7"),
         ] {
             let mut request = request(peer, &[("X-Forwarded-For", list)]);
-            proxies(Family::XForwarded).settle(&mut request);
+            let speaker = request.peer;
+            proxies(Family::XForwarded).settle(&mut request, speaker);
             assert_eq!(request.peer, client.parse().ok(), "{peer} {list}");
         }
         for (list, client) in [
@@ -198,7 +202,8 @@ mod tests {
             ("host=a", "10.0.0.1"),
         ] {
             let mut request = request("10.0.0.1", &[("Forwarded", list)]);
-            proxies(Family::Forwarded).settle(&mut request);
+            let speaker = request.peer;
+            proxies(Family::Forwarded).settle(&mut request, speaker);
             assert_eq!(request.peer, client.parse().ok(), "{list}");
         }
     }
@@ -224,9 +229,29 @@ mod tests {
             ("10.9.9.9", Family::Forwarded, vec!["Host", "Forwarded", "X-Script-Name", "x-user"]),
         ] {
             let mut request = request(peer, &fields);
-            assert_eq!(proxies(family).settle(&mut request), peer.starts_with("10."));
+            let speaker = request.peer;
+            assert_eq!(proxies(family).settle(&mut request, speaker), peer.starts_with("10."));
             let names: Vec<&str> = request.headers.0.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, left, "{peer} {family:?}");
+        }
+    }
+
+    /// Over FastCGI the web server holds the connection and tells its client.
+    #[test]
+    fn a_web_server_on_the_list_may_speak_for_a_client_that_is_not() {
+        let fields = [("X-Forwarded-For", "192.0.2.7"), ("X-Script-Name", "/a"), ("x-user", "anna")];
+        for (speaker, told, kept, client) in [
+            (Some("10.0.0.1"), "192.0.2.9", true, "192.0.2.9"),
+            (Some("10.0.0.1"), "10.0.0.2", true, "192.0.2.7"),
+            (Some("192.0.2.1"), "10.0.0.2", true, "192.0.2.7"),
+            (Some("192.0.2.1"), "192.0.2.9", false, "192.0.2.9"),
+            (None, "192.0.2.9", true, "192.0.2.9"),
+        ] {
+            let mut request = request(told, &fields);
+            let speaker = speaker.map(|address| address.parse().unwrap());
+            assert_eq!(proxies(Family::XForwarded).settle(&mut request, speaker), kept);
+            assert_eq!(request.headers.get("x-user").is_some(), kept, "{speaker:?} {told}");
+            assert_eq!(request.peer, client.parse().ok(), "{speaker:?} {told}");
         }
     }
 

@@ -140,7 +140,7 @@ impl Worker {
         // A web server tells whom it speaks for.
         message.request.peer = message.request.peer.or(connection.peer);
         if let Some(proxies) = &self.proxies {
-            proxies.settle(&mut message.request);
+            proxies.settle(&mut message.request, connection.peer);
         }
         connection.requests += 1;
         connection.begun_ms = None;
