@@ -16,8 +16,8 @@ use crate::wire::Response;
 
 /// Who is asked about what.
 struct PlannedInfo {
-    /// The layers that answer, by name, with their sources in order.
-    layers: Vec<(String, Vec<Arc<dyn InfoLayer>>)>,
+    /// The sources of the layers that answer, in order.
+    infos: Vec<Arc<dyn InfoLayer>>,
     request: InfoRequest,
     /// `info_format` as the client wrote it.
     mime: Option<String>,
@@ -87,13 +87,10 @@ impl Wms {
             format: text("format"),
             feature_count: text("feature_count"),
         };
-        Ok(PlannedInfo { layers: self.asked_layers(parameters)?, request, mime })
+        Ok(PlannedInfo { infos: self.asked_infos(parameters)?, request, mime })
     }
 
-    fn asked_layers(
-        &self,
-        parameters: &Parameters,
-    ) -> Result<Vec<(String, Vec<Arc<dyn InfoLayer>>)>, Failure> {
+    fn asked_infos(&self, parameters: &Parameters) -> Result<Vec<Arc<dyn InfoLayer>>, Failure> {
         let mut asked = Vec::new();
         for name in self.known_layers("query_layers", parameters)? {
             let Some(at) = self.layers.find(&name) else { continue };
@@ -103,12 +100,7 @@ impl Wms {
             story::name_layer(&name);
             self.layers.drawing(at, &mut asked);
         }
-        Ok(asked
-            .into_iter()
-            .map(|at| self.layers.node(at))
-            .filter(|node| !node.infos.is_empty())
-            .map(|node| (node.name.clone().unwrap_or_default(), node.infos.clone()))
-            .collect())
+        Ok(asked.into_iter().flat_map(|at| &self.layers.node(at).infos).cloned().collect())
     }
 }
 
@@ -138,7 +130,7 @@ impl InfoWork {
         let mut documents = Vec::new();
         let mut first_error: Option<PlanError> = None;
         let mut has_answer = false;
-        for layer in self.info.layers.iter().flat_map(|(_, infos)| infos) {
+        for layer in &self.info.infos {
             match layer.info(&self.info.request, turn) {
                 Ok(document) => {
                     has_answer = true;

@@ -23,11 +23,15 @@ enum Output {
     Image { mime: String, image: ImageOptions },
 }
 
-struct LegendWork {
+struct PlannedLegend {
     legends: Vec<Arc<Legend>>,
     output: Output,
     /// As MapProxy writes it (`5.0`).
     scale: Option<String>,
+}
+
+struct LegendWork {
+    legend: PlannedLegend,
     telling: Telling,
 }
 
@@ -35,8 +39,8 @@ impl Wms {
     pub(super) fn get_legend(&self, version: WmsVersion, parameters: &Parameters) -> Answer {
         let mut telling = self.telling(version, parameters);
         match self.plan_legend(version, parameters, &mut telling) {
-            Ok((legends, output, scale)) => {
-                let work = LegendWork { legends, output, scale, telling };
+            Ok(legend) => {
+                let work = LegendWork { legend, telling };
                 Answer::Work(Box::new(move |turn| work.run(turn)))
             }
             Err(failure) => telling.answer(failure),
@@ -48,7 +52,7 @@ impl Wms {
         version: WmsVersion,
         parameters: &Parameters,
         telling: &mut Telling,
-    ) -> Result<(Vec<Arc<Legend>>, Output, Option<String>), Failure> {
+    ) -> Result<PlannedLegend, Failure> {
         let mut names = vec!["version", "request", "layer", "format", "sld_version"];
         if !self.strict {
             names.pop();
@@ -80,7 +84,7 @@ impl Wms {
             }
             None => None,
         };
-        Ok((legends, output, scale))
+        Ok(PlannedLegend { legends, output, scale })
     }
 }
 
@@ -102,11 +106,12 @@ impl LegendWork {
     }
 
     fn make(&self, turn: &Turn) -> Result<Response, PlanError> {
-        let scale = self.scale.as_deref();
-        let (mime, image) = match &self.output {
+        let PlannedLegend { legends, output, scale } = &self.legend;
+        let scale = scale.as_deref();
+        let (mime, image) = match output {
             Output::Json => {
                 let mut entries = Vec::new();
-                for legend in &self.legends {
+                for legend in legends {
                     legend.entries(scale, turn, &mut entries);
                 }
                 let body = serde_json::json!({ "Legend": entries }).to_string();
@@ -114,8 +119,8 @@ impl LegendWork {
             }
             Output::Image { mime, image } => (mime, image),
         };
-        let mut pictures = Vec::with_capacity(self.legends.len());
-        for legend in &self.legends {
+        let mut pictures = Vec::with_capacity(legends.len());
+        for legend in legends {
             pictures.push(legend.draw(mime, scale, turn)?);
         }
         let stacked = legend::stack(pictures, &DecodeLimits::default())?;
