@@ -36,7 +36,10 @@ forwarded_fields: forwarded
     let trusted = networks(&["10.0.0.0/8", "unix"]);
     let senders: Vec<_> = daemon.listen.iter().map(|listen| listen.proxy_senders.clone()).collect();
     assert_eq!(senders, [Some(trusted.clone()), Some(networks(&["192.0.2.1"])), None]);
-    assert_eq!(daemon.proxies, Some(Proxies { networks: trusted, family: Family::Forwarded, identity_fields: Vec::new() }));
+    assert_eq!(
+        daemon.proxies,
+        Some(Proxies { networks: trusted, family: Family::Forwarded, identity_fields: Vec::new() })
+    );
     for (text, expected) in [
         ("listen: [{http: '1.1.1.1:1', proxy_protocol: true}]", "who may send it?"),
         ("listen: [{http: '1.1.1.1:1', proxy_protocol: [x]}]", "\"x\" is neither an address"),

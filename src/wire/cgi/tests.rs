@@ -30,7 +30,9 @@ fn status_of(variables: &[(&str, &str)]) -> u16 {
 /// As the servers named send it, seen on the wire.
 #[test]
 fn our_part_of_the_path_is_found_behind_every_server() {
-    let cases: &[(&str, &[(&str, &str)], (&str, &str))] = &[
+    /// Server, variables, prefix and path.
+    type Case = (&'static str, &'static [(&'static str, &'static str)], (&'static str, &'static str));
+    let cases: &[Case] = &[
         (
             "lighttpd, \"/proxy\"",
             &[("SCRIPT_NAME", "/proxy"), ("PATH_INFO", "/service"), ("REQUEST_URI", "/proxy/service?a=b")],
