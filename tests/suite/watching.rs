@@ -229,7 +229,7 @@ fn a12_a_panic_anywhere_costs_its_own_request_only() {
 #[test]
 fn a14_a_render_that_never_ends_costs_its_client_and_the_worker_is_replaced() {
     let (dir, upstream) = (TestDir::new("a14"), Upstream::start());
-    let limits = "render_stuck_ms: 1000, render_queue_ms: 500, drain_idle_ms: 200";
+    let limits = "render_stuck_ms: 5000, render_queue_ms: 5000, drain_idle_ms: 200";
     let (daemon, fail) = start_failing(&dir, &upstream, 2, limits);
     let old = daemon.workers();
     daemon.replace(&fail, "plan@17/11:1:hang");
