@@ -185,21 +185,12 @@ impl Visit<'_> {
                 documents,
             });
         }
+        let plain = |name, about, address| Service { name, about, address, documents: Vec::new() };
         if services.ogcapi.is_some() {
-            shown.push(Service {
-                name: "OGC API",
-                about: "Maps and tiles, with pages of their own",
-                address: "ogcapi",
-                documents: Vec::new(),
-            });
+            shown.push(plain("OGC API", "Maps and tiles, with pages of their own", "ogcapi"));
         }
         if services.kml.is_some() {
-            shown.push(Service {
-                name: "KML",
-                about: "Super-overlays for virtual globes",
-                address: "kml/",
-                documents: Vec::new(),
-            });
+            shown.push(plain("KML", "Super-overlays for virtual globes", "kml/"));
         }
         shown
     }
