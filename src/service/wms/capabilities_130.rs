@@ -302,9 +302,10 @@ fn write_locator(xml: &mut XmlWriter, name: &'static str, locator: &InspireLocat
 }
 
 fn write_dates(xml: &mut XmlWriter, dates: &InspireDates) {
-    xml.optional_leaf("inspire_common:DateOfPublication", dates.publication.as_deref())
-        .optional_leaf("inspire_common:DateOfCreation", dates.creation.as_deref())
-        .optional_leaf("inspire_common:DateOfLastRevision", dates.last_revision.as_deref());
+    // The schema's order; MapProxy begins with the publication, which is not valid beside another.
+    xml.optional_leaf("inspire_common:DateOfCreation", dates.creation.as_deref())
+        .optional_leaf("inspire_common:DateOfLastRevision", dates.last_revision.as_deref())
+        .optional_leaf("inspire_common:DateOfPublication", dates.publication.as_deref());
 }
 
 fn write_languages(xml: &mut XmlWriter, language: &str) {
