@@ -212,6 +212,8 @@ fn answer(writer: &mut TcpStream, target: &str, answer: Answer) -> bool {
             }
             false
         }
+        // Without a body, or its bytes are read as an answer to the next request.
+        Answer::Status(204) => writer.write_all(b"HTTP/1.1 204 Mock\r\n\r\n").is_ok(),
         Answer::Status(status) => send(status, "text/plain", b"as the test wants it", 0),
         Answer::Bytes(kind, body) => send(200, kind, &body, 0),
         Answer::Dropped => false,
