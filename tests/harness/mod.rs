@@ -3,7 +3,6 @@
 //! that end every test.
 
 pub mod client;
-#[cfg(feature = "peers")]
 pub mod compare;
 pub mod daemon;
 pub mod dir;
