@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use md5::{Digest, Md5};
+
 use super::exception::{Failure, no_cache};
 use super::metadata::Dimension;
 use super::{Answer, FoundTile, StoredTileAnswer};
@@ -391,18 +393,39 @@ fn conditions(headers: &Headers) -> Headers {
     Headers(headers.0.iter().filter(|(name, _)| is_condition(name)).cloned().collect())
 }
 
-/// A quoted tag of the time of change and the size: stable over restarts and
-/// the same in all workers.
+/// A quoted tag of the time of change and the size: stable over restarts, the
+/// same in all workers, and within the quotes MapProxy's own for the same file
+/// (the MD5 of both as Python writes them), so that what clients keep stays
+/// good over a switch.
 fn entity_tag(modified: SystemTime, size: usize) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let modified_ns = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let mut tag = String::with_capacity(36);
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let modified_s = since.as_secs() as f64 + f64::from(since.subsec_nanos()) * 1e-9;
+    let digest = Md5::digest(format!("{modified_s:?}{size}"));
+    let mut tag = String::with_capacity(2 + 2 * digest.len());
     tag.push('"');
-    for (value, digits) in [(modified_ns, 16), (size as u128, 8)] {
-        for digit in (0..digits).rev() {
-            tag.push(char::from(DIGITS[(value >> (digit * 4)) as usize & 15]));
-        }
+    for byte in digest {
+        tag.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        tag.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     tag.push('"');
     tag
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// As Python says: `md5(f"{mtime}{size}")`.
+    #[test]
+    fn tags_are_mapproxys_within_quotes() {
+        for (ns, size, tag) in [
+            (1_234_567_890_000_000_000, 10_214, "\"a4b85e1a675022430a0d03778841a25f\""),
+            (1_700_000_000_123_456_789, 5, "\"24e27e3746eb5f5211efdac17419cc4c\""),
+        ] {
+            assert_eq!(entity_tag(UNIX_EPOCH + Duration::from_nanos(ns), size), tag);
+        }
+    }
 }
