@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,6 +40,9 @@ pub struct Place {
     given: Option<String>,
     /// Another master uses it too, and will remove the path.
     lent: Cell<bool>,
+    /// Device and inode of a Unix socket's path: whether what has the name is
+    /// still this socket.
+    file: Option<(u64, u64)>,
 }
 
 enum Bound {
@@ -69,7 +72,8 @@ pub fn open_listeners(wanted: &[Listen], present: &[Rc<Place>]) -> Result<Vec<Li
         if listeners.iter().any(|listener| is_same_place(&listener.wanted, listen)) {
             return Err(refuse(&listen.address, "it is named twice"));
         }
-        let by_address = present.iter().find(|place| place.is_at(&listen.address) && !is_taken(place));
+        let is_kept = |place: &Rc<Place>| place.is_at(&listen.address) && place.is_reachable();
+        let by_address = present.iter().find(|place| is_kept(place) && !is_taken(place));
         let is_elsewhere = |place: &Rc<Place>| wanted.iter().any(|other| place.is_at(&other.address));
         let by_name = || {
             let name = listen.protocol.key();
@@ -124,6 +128,7 @@ impl Place {
         // From here on a failure drops the place, and so removes its path.
         let place = Place {
             key: wanted.address.clone(),
+            file: bound.file(),
             bound,
             socket: socket.into(),
             given: None,
@@ -153,11 +158,17 @@ impl Place {
         };
         let key = key.unwrap_or_else(|| bound.address());
         // Who gave it away uses it still.
-        Ok(Place { key, bound, socket: socket.into(), given, lent: Cell::new(true) })
+        Ok(Place { key, file: bound.file(), bound, socket: socket.into(), given, lent: Cell::new(true) })
     }
 
     fn is_at(&self, address: &ListenAddress) -> bool {
         self.key == *address || (self.given.is_some() && self.bound.address() == *address)
+    }
+
+    /// Whether clients can still come to it: a Unix socket whose path somebody
+    /// has removed must be opened anew. What was given to us is the giver's.
+    fn is_reachable(&self) -> bool {
+        self.given.is_some() || self.bound.file() == self.file
     }
 
     /// For which address it was opened.
@@ -210,6 +221,12 @@ impl AsFd for Place {
 }
 
 impl Bound {
+    /// Device and inode of what has a Unix socket's name.
+    fn file(&self) -> Option<(u64, u64)> {
+        let Bound::Unix(path) = self else { return None };
+        std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+    }
+
     fn address(&self) -> ListenAddress {
         match self {
             Bound::Tcp(address) => ListenAddress::Tcp(*address),
@@ -272,6 +289,7 @@ impl Drop for Place {
         if self.given.is_none()
             && !self.lent.get()
             && let Bound::Unix(path) = &self.bound
+            && self.is_reachable()
             && let Err(error) = std::fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {

@@ -363,7 +363,16 @@ impl TileCache {
                 tiles.push((coord, stale));
                 continue;
             }
-            let piece = mosaic.crop(i64::from(x), i64::from(y), width, height);
+            let mut piece = mosaic.crop(i64::from(x), i64::from(y), width, height);
+            // The map ends at the grid's edge; what a tile shows beyond is ground.
+            let ends_within = x < 0
+                || y < 0
+                || i64::from(x) + i64::from(width) > i64::from(block.size.0)
+                || i64::from(y) + i64::from(height) > i64::from(block.size.1);
+            let image = &self.options.image;
+            if ends_within && !image.transparent.unwrap_or(image.format == Format::Mixed) {
+                render::merge::flatten(&mut piece, image.background);
+            }
             let (mut tile, color) = self.encode_tile(coord, piece, drawn.cacheable)?;
             if drawn.cacheable {
                 self.keep(&address(coord, dimensions), &mut tile, color);

@@ -466,6 +466,28 @@ fn f15_sockets_that_cannot_be_had_are_named() {
 }
 
 #[test]
+fn f15_a_socket_that_was_removed_is_opened_anew_by_a_reload() {
+    let dir = TestDir::new("fcgi-removed");
+    let daemon = Setup::embedded(&dir).listen("fastcgi: fcgi.sock, mode: 0600").start();
+    let path = dir.join("fcgi.sock");
+    let ask = || {
+        let mut peer = Peer::connect(&path);
+        peer.send(get(1, false, "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetCapabilities"));
+        peer.reply(1).expect("capabilities").status
+    };
+    assert_eq!(ask(), 200);
+    std::fs::remove_file(&path).expect("the socket");
+    daemon.signal(Signal::SIGHUP);
+    daemon.await_log("reloaded: generation 2", 1);
+    assert_eq!(ask(), 200);
+    daemon.signal(Signal::SIGHUP);
+    daemon.await_log("reloaded: generation 3", 1);
+    assert_eq!(ask(), 200, "what is there is kept");
+    daemon.stop();
+    assert!(!path.exists());
+}
+
+#[test]
 fn b14_a_kept_connection_ends_after_end_request_at_a_reload() {
     let site = Site::start("fcgi-reload", "");
     let (mut idle, mut busy) = (site.peer(), site.peer());

@@ -13,6 +13,8 @@ const DIFFERENT: &[(&str, &str)] = &[
         "names coverage files that are not there: MapProxy sees it when it builds, rhumb at the check",
     ),
     ("sld.yaml", "names an SLD file that is not there: MapProxy sees it when it builds, rhumb at the check"),
+    ("xslt_featureinfo.yaml", "names stylesheets that are not there: the same"),
+    ("xslt_featureinfo_input.yaml", "names a stylesheet that is not there: the same"),
 ];
 
 /// MapProxy's package brings at least so many.

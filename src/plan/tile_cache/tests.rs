@@ -125,6 +125,34 @@ fn partial_blocks_at_the_edge_hold_only_tiles_of_the_grid() {
     }
 }
 
+/// As in MapProxy: beyond the grid's edge a tile is ground, and clear only
+/// where the cache is said to be transparent; what a source brought clear
+/// within stays so unless the cache says otherwise.
+#[test]
+fn what_lies_beyond_the_grid_is_ground() {
+    let whole = mercator().extent;
+    let extent = Extent::new(whole.min_x, whole.min_y, whole.min_x + 12.5e6, whole.min_y + 9.5e6);
+    let grid = grid(Some(extent), Origin::SouthWest);
+    let (columns, rows) = grid.grid_size(1);
+    let corner = TileCoord::new(columns - 1, rows - 1, 1);
+    let shown = |transparent: Option<bool>| {
+        let (store, source) = (FakeStore::new(), arc(FakeLayer::filling([0, 0, 0, 0])));
+        let cache = cache(&store, over(&source), |options| {
+            options.grid = Arc::clone(&grid);
+            options.image.transparent = transparent;
+            options.image.background = [9, 8, 7, 255];
+            // Only a map with a buffer ends at the grid's edge.
+            meta(options, 2, 3);
+        });
+        let raster = decoded(&one(&cache, corner).unwrap().expect("a tile").bytes);
+        raster.pixel(raster.width - 1, 0)
+    };
+    assert!(grid.tile_extent(corner).max_y > extent.max_y);
+    assert_eq!(shown(None), [9, 8, 7, 255]);
+    assert_eq!(shown(Some(false)), [9, 8, 7, 255]);
+    assert_eq!(shown(Some(true))[3], 0);
+}
+
 #[test]
 fn two_minimal_blocks_of_one_meta_tile_do_not_share_a_flight() {
     let meeting = Arc::new(Barrier::new(2));
