@@ -89,6 +89,12 @@ fn totals_agree_between_workers_and_survive_a_death_and_a_reload() {
     let nobody = "/service?service=WMS&request=GetMap&version=1.1.1&layers=made-up&styles=&srs=EPSG:3857\
                   &bbox=0,0,1000,1000&width=10&height=10&format=image/png";
     daemon.get(nobody);
+    // A request is counted when its answer is out: a moment after its client has it.
+    await_some("seven requests to be counted", || {
+        let counted = numbers(&ask(admin, "/metrics").text());
+        let requests = counted.iter().filter(|(name, _)| name.starts_with("rhumb_requests_total"));
+        (requests.map(|(_, count)| count).sum::<f64>() >= 7.0).then_some(())
+    });
 
     let by_worker = scrapes(admin, 2);
     let texts: Vec<&String> = by_worker.values().collect();
@@ -134,7 +140,10 @@ fn totals_agree_between_workers_and_survive_a_death_and_a_reload() {
     assert_eq!(seen.get("rhumb_reloads_total{outcome=\"refused\"}"), Some(&1.0));
     // Counting goes on in the same series.
     daemon.get(TILE);
-    assert_eq!(numbers(&ask(admin, "/metrics").text()).get(&wmts("2xx", "hit")), Some(&5.0));
+    await_some("one more hit", || {
+        let counted = numbers(&ask(admin, "/metrics").text());
+        (counted.get(&wmts("2xx", "hit")) == Some(&5.0)).then_some(())
+    });
     daemon.stop();
 }
 
