@@ -45,17 +45,20 @@ fn numbers(text: &str) -> BTreeMap<String, f64> {
     pairs.map(|(name, value)| (name.to_owned(), value.parse().expect("a number"))).collect()
 }
 
-/// A scrape for each of `count` workers that answer.
+/// A scrape by each of `count` workers. On an idle machine one and the same
+/// would answer always, so who has answered stands still until all have.
 fn scrapes(admin: SocketAddr, count: usize) -> BTreeMap<u64, String> {
     let mut by_worker = BTreeMap::new();
-    await_some("an answer of every worker", || {
+    let signal = |pid: u64, signal| kill(Pid::from_raw(pid as i32), signal).expect("a worker");
+    while by_worker.len() < count {
         let mut client = Client::connect(admin).expect("the admin socket");
         let told: Value =
             serde_json::from_str(&client.get("/status.json").expect("a status").text()).expect("JSON");
         let pid = told["answered_by"].as_u64().expect("a process number");
         by_worker.insert(pid, client.get("/metrics").expect("metrics").text());
-        (by_worker.len() >= count).then_some(())
-    });
+        signal(pid, Signal::SIGSTOP);
+    }
+    by_worker.keys().for_each(|pid| signal(*pid, Signal::SIGCONT));
     by_worker
 }
 
