@@ -9,14 +9,14 @@ use crate::conf::{FileSet, Finding, daemon, load_embedded, load_map};
 
 /// Checks the daemon's file with the maps it names, or a map (a file, or a
 /// directory of them); prints findings on stdout. 0: nothing that would be
-/// refused; 2: something would be.
-pub fn run(daemon: Option<PathBuf>, map: Option<PathBuf>) -> ExitCode {
+/// refused; 2: something would be, or with `strict` something drew a warning.
+pub fn run(daemon: Option<PathBuf>, map: Option<PathBuf>, strict: bool) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let (findings, checked) = collect(daemon.as_deref(), map.as_deref());
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     // Whoever closed the pipe early still wants the exit code.
     let _ = print(&mut out, &findings, &checked, errors);
-    if errors > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    if errors > 0 || strict && !findings.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
 fn print(

@@ -157,6 +157,9 @@ struct Check {
     /// A mapproxy.yaml
     #[arg(value_name = "MAP.yaml")]
     map: Option<PathBuf>,
+    /// Refuse what draws a warning too: unknown keys, missing features
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Args)]
@@ -187,7 +190,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         None => serve::serve_embedded(line.start),
         Some(Command::Develop(develop)) => serve::develop(develop, line.start),
         Some(Command::Serve(serve)) => serve::serve(serve, line.start),
-        Some(Command::Check(check)) => check::run(check.config, check.map),
+        Some(Command::Check(check)) => check::run(check.config, check.map, check.strict),
         Some(Command::Create(create)) => create::run(create.directory),
         Some(Command::Grids(grids)) => grids::run(grids),
         Some(Command::Export(export)) => export::run(*export),
@@ -231,6 +234,7 @@ mod tests {
             "serve -c etc/rhumb.yaml --daemon",
             "check map.yaml",
             "check -c etc/rhumb.yaml",
+            "check --strict map.yaml",
             "create there",
             "grids map.yaml",
             "grids -f map.yaml -l --all -g own",

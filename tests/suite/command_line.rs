@@ -64,3 +64,18 @@ fn mistakes_are_named_and_end_with_their_codes() {
         );
     }
 }
+
+#[test]
+fn strict_refuses_what_draws_a_warning() {
+    let dir = crate::harness::TestDir::new("check-strict");
+    let sound = "services: {demo: }\nlayers: []\n";
+    let (well, odd) = (dir.path().join("well.yaml"), dir.path().join("odd.yaml"));
+    dir.write("well.yaml", sound);
+    dir.write("odd.yaml", format!("{sound}servces: {{}}\n"));
+    for (file, strict, code) in [(&well, false, 0), (&well, true, 0), (&odd, false, 0), (&odd, true, 2)] {
+        let mut arguments = vec!["check", file.to_str().expect("a plain path")];
+        arguments.extend(strict.then_some("--strict"));
+        let (status, out, err) = rhumb(&arguments);
+        assert_eq!(status, Some(code), "{arguments:?}\n{out}{err}");
+    }
+}

@@ -246,7 +246,10 @@ impl Resolver<'_> {
         let extent = match numbers[..] {
             [west, south, east, north] => Extent::new(west, south, east, north),
             _ => {
-                self.error(node, path, "must be four numbers: west, south, east, north");
+                // Of a list the check of types has said so already.
+                if matches!(node.value, Value::Text(_)) {
+                    self.error(node, path, "must be four numbers: west, south, east, north");
+                }
                 return None;
             }
         };
