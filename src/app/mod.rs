@@ -11,6 +11,7 @@ mod services;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Gatekeeper;
 use crate::conf::conf::Conf;
@@ -168,7 +169,7 @@ fn escape(text: &str) -> Cow<'_, str> {
 /// # Errors
 /// All findings, errors and warnings together, when there is any error.
 pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> {
-    let memory = TileMemory::new(daemon.limits.cache_memory_bytes);
+    let memory = tile_memory(&daemon.limits);
     // A newcomer may ask the embedded map for whatever system he needs.
     let any_srs = matches!(daemon.maps, Maps::Embedded);
     let shared = Shared {
@@ -198,6 +199,10 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
     }
 }
 
+fn tile_memory(limits: &Limits) -> Arc<TileMemory> {
+    TileMemory::new(limits.cache_memory_bytes, Duration::from_millis(limits.stored_trust_ms))
+}
+
 /// One cache of a configuration on its first grid, for work without a server.
 ///
 /// # Errors
@@ -207,7 +212,7 @@ pub fn cache(conf: &Conf, name: &str) -> Result<Arc<TileCache>, Vec<String>> {
     let shared = Shared {
         limits: &limits,
         fsync: Fsync::default(),
-        memory: TileMemory::new(limits.cache_memory_bytes),
+        memory: tile_memory(&limits),
         any_srs: false,
         auth: None,
     };

@@ -142,7 +142,8 @@ fn develop_daemon(maps: Maps, spawner: Option<&ListenAddress>) -> Daemon {
         admin: None,
         log: LogOptions { access: LogTarget::Stderr, error: LogTarget::Stderr, format: LogFormat::Human },
         fsync: Fsync::None,
-        limits: Limits::default(),
+        // Who works on tiles by hand wants to see it at once.
+        limits: Limits { stored_trust_ms: 0, ..Limits::default() },
         proxies: None,
         auth: None,
         watch: false,
@@ -204,5 +205,6 @@ mod tests {
         assert_eq!(daemon.maps, Maps::File(PathBuf::from("/a.yaml")));
         assert_eq!(daemon.listen.len(), 1);
         assert!(daemon.watch && daemon.allow_listing);
+        assert_eq!((daemon.limits.stored_trust_ms, Limits::default().stored_trust_ms), (0, 1_000));
     }
 }

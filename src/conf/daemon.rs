@@ -115,6 +115,9 @@ pub struct Limits {
     pub render_queue: usize,
     pub render_queue_ms: u64,
     pub cache_memory_bytes: usize,
+    /// How long a stored tile that is in memory is answered without a look at
+    /// its file; 0: it is looked at for every request.
+    pub stored_trust_ms: u64,
     pub drain_idle_ms: u64,
     pub drain_max_ms: u64,
     /// 0: off. Told to stop after the last request, the daemon serves on so
@@ -161,6 +164,7 @@ impl Default for Limits {
             render_queue: 64,
             render_queue_ms: 30_000,
             cache_memory_bytes: 32 * 1024 * 1024,
+            stored_trust_ms: 1_000,
             drain_idle_ms: 2_000,
             drain_max_ms: 30_000,
             stop_delay_ms: 0,

@@ -285,7 +285,7 @@ pub fn cache(
         watermark: None,
         tells_single_color: false,
         lock_timeout: Duration::from_secs(20),
-        memory: TileMemory::new(1 << 20),
+        memory: TileMemory::new(1 << 20, Duration::from_secs(1)),
         decode_limits: DecodeLimits::default(),
     };
     change(&mut options);

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::cache::TileIdentity;
 use crate::render::{Format, Raster};
 
-/// How long the identity of a stored tile is believed without a look.
-pub const IDENTITY_TRUST_MS: u64 = 1_000;
 /// What is larger than this share of the bound is not kept.
 const ENTRY_SHARE_MAX: usize = 8;
 const SHARDS: usize = 4;
@@ -59,29 +57,33 @@ struct Counters {
 #[derive(Debug)]
 pub struct TileMemory {
     bytes_max: usize,
+    /// How long the identity of a stored tile is believed without a look.
+    trust: Duration,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     counters: Counters,
 }
 
 impl TileMemory {
-    /// `bytes_max`: bound of both tiers together; 0 keeps nothing.
-    pub fn new(bytes_max: usize) -> Arc<TileMemory> {
+    /// `bytes_max`: bound of both tiers together; 0 keeps nothing. `trust`: how
+    /// long a stored tile is not looked at again; 0: it is at every request.
+    pub fn new(bytes_max: usize, trust: Duration) -> Arc<TileMemory> {
         Arc::new(TileMemory {
             bytes_max,
+            trust,
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::new(Shard::new(bytes_max / SHARDS))),
             counters: Counters::default(),
         })
     }
 
-    /// The tile if it is here and its identity was looked at within
-    /// [`IDENTITY_TRUST_MS`] of `now`. Only what is found is counted; who finds
+    /// The tile if it is here and its identity was looked at so shortly before
+    /// `now` that it is trusted. Only what is found is counted; who finds
     /// nothing asks again with an identity.
     pub fn encoded_trusted(&self, path: &Path, now: Instant) -> Option<EncodedTile> {
-        let tile = self.shard(path).encoded(path, |_, looked_at| {
-            now.saturating_duration_since(looked_at) <= Duration::from_millis(IDENTITY_TRUST_MS)
-        })?;
+        let tile = self
+            .shard(path)
+            .encoded(path, |_, looked_at| now.saturating_duration_since(looked_at) < self.trust)?;
         self.counters.encoded_hits.fetch_add(1, Ordering::Relaxed);
         Some(tile)
     }
@@ -330,6 +332,8 @@ impl Shard {
 mod tests {
     use super::*;
 
+    const TRUST: Duration = Duration::from_secs(1);
+
     fn identity(inode: u64) -> TileIdentity {
         TileIdentity { device: 1, inode, size: 10, modified_ns: 5 }
     }
@@ -345,11 +349,11 @@ mod tests {
 
     #[test]
     fn trust_ends_and_is_renewed() {
-        let memory = TileMemory::new(1 << 20);
+        let memory = TileMemory::new(1 << 20, TRUST);
         let start = Instant::now();
         let path = PathBuf::from("/tiles/1");
         memory.put_encoded(path.clone(), tile(1, 100), start);
-        let later = start + Duration::from_millis(IDENTITY_TRUST_MS + 1);
+        let later = start + TRUST;
         assert!(memory.encoded_trusted(&path, start).is_some());
         assert!(memory.encoded_trusted(&path, later).is_none());
         assert!(memory.encoded_if(&path, identity(1), later).is_some());
@@ -363,8 +367,17 @@ mod tests {
     }
 
     #[test]
+    fn without_trust_every_request_looks() {
+        let memory = TileMemory::new(1 << 20, Duration::ZERO);
+        let now = Instant::now();
+        memory.put_encoded("/a".into(), tile(1, 10), now);
+        assert!(memory.encoded_trusted(Path::new("/a"), now).is_none());
+        assert!(memory.encoded_if(Path::new("/a"), identity(1), now).is_some());
+    }
+
+    #[test]
     fn forgetting_a_path_forgets_its_pixels() {
-        let memory = TileMemory::new(1 << 20);
+        let memory = TileMemory::new(1 << 20, TRUST);
         let now = Instant::now();
         memory.put_encoded("/a".into(), tile(7, 10), now);
         memory.put_decoded(identity(7), Arc::new(Raster::filled(4, 4, [1; 4])));
@@ -377,12 +390,12 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_not_kept() {
-        let memory = TileMemory::new(80_000);
+        let memory = TileMemory::new(80_000, TRUST);
         let now = Instant::now();
         memory.put_encoded("/a".into(), tile(1, 100), now);
         memory.put_encoded("/a".into(), tile(2, 10_000), now);
         assert!(memory.encoded_trusted(Path::new("/a"), now).is_none(), "the older state must not stay");
-        let nothing = TileMemory::new(0);
+        let nothing = TileMemory::new(0, TRUST);
         nothing.put_encoded("/a".into(), tile(1, 0), now);
         nothing.put_decoded(identity(1), Arc::new(Raster::filled(0, 0, [0; 4])));
         assert_eq!(nothing.usage().entries, 0);

@@ -61,7 +61,7 @@ impl Running {
             let parts = Parts {
                 limits,
                 answer: Box::new(answer),
-                memory: TileMemory::new(1024 * 1024),
+                memory: TileMemory::new(1024 * 1024, Duration::from_secs(1)),
                 gate,
                 board: own_board,
                 slot,

@@ -1,6 +1,7 @@
 //! Configurations in, layers and caches out: who draws from whom, and where.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::conf::daemon::Limits;
@@ -28,7 +29,7 @@ fn built<T>(caches: &str, look: impl FnOnce(&mut Builder<'_>, &[BuiltCache]) -> 
     let shared = Shared {
         limits: &limits,
         fsync: daemon::Fsync::None,
-        memory: TileMemory::new(0),
+        memory: TileMemory::new(0, Duration::ZERO),
         any_srs: false,
         auth: None,
     };

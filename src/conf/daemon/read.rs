@@ -107,6 +107,7 @@ limits! {
     render_queue: 1, 100_000;
     render_queue_ms: 10, HOUR_MS;
     cache_memory_bytes: 0, 1024 * GIB;
+    stored_trust_ms: 0, HOUR_MS;
     drain_idle_ms: 0, HOUR_MS;
     drain_max_ms: 100, 24 * HOUR_MS;
     stop_delay_ms: 0, HOUR_MS;
