@@ -126,11 +126,12 @@ impl Sites {
     }
 }
 
-/// The page at the root of several maps.
+/// The page at the root of several maps. It names MapProxy, which probes of
+/// balancers look for there.
 fn welcome(sites: &[(String, Served)], script_name: &str) -> Response {
     let mut page = String::from(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rhumb</title></head>\n\
-         <body><h1>Welcome to rhumb</h1>\n",
+         <body><h1>Welcome to rhumb</h1>\n<p>It answers as MapProxy does.</p>\n",
     );
     if !sites.is_empty() {
         page.push_str("<ul>\n");

@@ -221,7 +221,7 @@ impl Site {
     fn welcome(&self, url: &BaseUrl<'_>) -> Response {
         let mut page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rhumb</title></head>\
-             <body><h1>Welcome to rhumb {}</h1>",
+             <body><h1>Welcome to rhumb {}</h1><p>It answers as MapProxy does.</p>",
             env!("CARGO_PKG_VERSION")
         );
         if self.demo.is_some() {
