@@ -30,17 +30,38 @@ pub struct Coverage {
 
 #[derive(Clone, Debug)]
 enum Shape {
-    /// The extent itself.
-    Rectangle,
+    /// The extent itself, and which of its edges (west, south, east, north) a
+    /// configuration names in whole numbers.
+    Rectangle {
+        whole: [bool; 4],
+    },
     Area(Arc<Area>),
     /// Nothing: what has no image in a system.
     Empty,
 }
 
+impl Shape {
+    const RECTANGLE: Shape = Shape::Rectangle { whole: [false; 4] };
+}
+
 impl Coverage {
     /// A rectangle.
     pub fn from_extent(srs: Srs, extent: Extent, clip: bool) -> Coverage {
-        Coverage { srs, extent, clip, ignored: 0, shape: Shape::Rectangle }
+        Coverage { srs, extent, clip, ignored: 0, shape: Shape::RECTANGLE }
+    }
+
+    /// A rectangle of which some edges (west, south, east, north) were written
+    /// as whole numbers.
+    pub fn from_written(srs: Srs, extent: Extent, whole: [bool; 4], clip: bool) -> Coverage {
+        Coverage { shape: Shape::Rectangle { whole }, ..Coverage::from_extent(srs, extent, clip) }
+    }
+
+    /// Which edges of its extent in a system were written as whole numbers.
+    pub fn whole_edges(&self, srs: &Srs) -> [bool; 4] {
+        match self.shape {
+            Shape::Rectangle { whole } if *srs == self.srs => whole,
+            _ => [false; 4],
+        }
     }
 
     /// Many rectangles at once, such as the tiles of an expire list.
@@ -116,7 +137,7 @@ impl Coverage {
     pub fn intersects(&self, extent: &Extent, srs: &Srs) -> bool {
         let Some(extent) = srs.transform_extent(&self.srs, extent) else { return false };
         match &self.shape {
-            Shape::Rectangle => self.extent.intersects(&extent),
+            Shape::Rectangle { .. } => self.extent.intersects(&extent),
             Shape::Area(area) => area.intersects(&extent),
             Shape::Empty => false,
         }
@@ -126,7 +147,7 @@ impl Coverage {
     pub fn contains(&self, extent: &Extent, srs: &Srs) -> bool {
         let Some(extent) = srs.transform_extent(&self.srs, extent) else { return false };
         match &self.shape {
-            Shape::Rectangle => {
+            Shape::Rectangle { .. } => {
                 // A hair's breadth, so that rounding does not decide.
                 let (x, y) = (self.extent.width() / 1e13, self.extent.height() / 1e13);
                 let own = &self.extent;
@@ -148,7 +169,7 @@ impl Coverage {
         let near = self.extent.width().max(self.extent.height()) * 1e-12;
         let around = Extent::new(x, y, x, y).grow(near);
         match &self.shape {
-            Shape::Rectangle => self.extent.intersects(&around),
+            Shape::Rectangle { .. } => self.extent.intersects(&around),
             Shape::Area(area) => area.intersects(&around),
             Shape::Empty => false,
         }
@@ -162,8 +183,8 @@ impl Coverage {
             return Coverage { srs: srs.clone(), ..self.clone() };
         }
         let carried = match &self.shape {
-            Shape::Rectangle => {
-                self.srs.transform_extent(srs, &self.extent).map(|extent| (extent, Shape::Rectangle))
+            Shape::Rectangle { .. } => {
+                self.srs.transform_extent(srs, &self.extent).map(|extent| (extent, Shape::RECTANGLE))
             }
             Shape::Area(area) => {
                 carry(area, &self.srs, srs).map(|area| (area.extent, Shape::Area(Arc::new(area))))
@@ -179,14 +200,14 @@ impl Coverage {
         let limit = srs.transform_extent(&self.srs, extent)?;
         let srs = self.srs.clone();
         match &self.shape {
-            Shape::Rectangle => Some(Coverage {
+            Shape::Rectangle { .. } => Some(Coverage {
                 srs,
                 extent: self.extent.intersection(&limit)?,
-                shape: Shape::Rectangle,
+                shape: Shape::RECTANGLE,
                 ..*self
             }),
             Shape::Area(area) if area.contains(&limit) => {
-                Some(Coverage { srs, extent: limit, shape: Shape::Rectangle, ..*self })
+                Some(Coverage { srs, extent: limit, shape: Shape::RECTANGLE, ..*self })
             }
             Shape::Area(area) => {
                 let part = area.within(&limit)?;
@@ -199,7 +220,7 @@ impl Coverage {
     /// Whether it is a plain rectangle.
     pub fn is_rectangle(&self) -> bool {
         match &self.shape {
-            Shape::Rectangle => true,
+            Shape::Rectangle { .. } => true,
             Shape::Area(area) => area.is_rectangle,
             Shape::Empty => false,
         }
@@ -214,7 +235,7 @@ impl Coverage {
     /// first corner is not repeated at the end.
     pub fn rings(&self) -> Vec<Vec<[f64; 2]>> {
         match &self.shape {
-            Shape::Rectangle => vec![corners(&self.extent)],
+            Shape::Rectangle { .. } => vec![corners(&self.extent)],
             Shape::Area(area) => area.rings.clone(),
             Shape::Empty => Vec::new(),
         }
@@ -223,7 +244,7 @@ impl Coverage {
     /// The area; of a rectangle, too.
     fn area(&self) -> Option<Arc<Area>> {
         match &self.shape {
-            Shape::Rectangle => Area::of_polygons(&[vec![corners(&self.extent)]], false).map(Arc::new),
+            Shape::Rectangle { .. } => Area::of_polygons(&[vec![corners(&self.extent)]], false).map(Arc::new),
             Shape::Area(area) => Some(area.clone()),
             Shape::Empty => None,
         }

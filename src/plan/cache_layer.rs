@@ -8,7 +8,7 @@ use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
 use crate::cache::Dimensions;
 use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
-use crate::render::{Mosaic, Raster, merge, warp};
+use crate::render::{ColorMode, Mosaic, Raster, merge, warp};
 use crate::story;
 
 /// What a cache layer is made of.
@@ -187,6 +187,10 @@ impl MapLayer for CacheLayer {
 
     fn opacity(&self) -> Option<f32> {
         self.options.opacity
+    }
+
+    fn is_grey(&self) -> bool {
+        self.options.cache.image().mode == Some(ColorMode::I)
     }
 
     fn res_range(&self) -> Option<ResRange> {

@@ -1,5 +1,6 @@
 //! Layers merged into one encoded map.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::create::lay_over;
@@ -8,7 +9,7 @@ use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, SourceError, Turn};
 use crate::geo::{Coverage, Extent};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::encode::GeoTag;
-use crate::render::{self, Color, DecodeLimits, Encoded, Format, ImageOptions, Raster};
+use crate::render::{self, Color, ColorMode, DecodeLimits, Encoded, Format, ImageOptions, Raster};
 
 /// What to do when one of several layers fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -63,8 +64,8 @@ pub fn compose(
     let Some(allowed) = options.crop.filter(|allowed| !allowed.contains(&query.extent)) else {
         let (map, cacheable) = draw(layers, query, options, turn)?;
         let image = match map {
-            Map::Encoded(image) => image,
-            Map::Canvas(canvas) => encode(&canvas, query, options)?,
+            Map::Untouched { bytes, format, .. } => Encoded { bytes: bytes.to_vec(), format },
+            Map::Canvas { canvas, mode } => encode(&canvas, mode, query, options)?,
         };
         return Ok(Composed { image, cacheable });
     };
@@ -76,13 +77,14 @@ pub fn compose(
         let (map, cacheable) = draw(layers, &inner, options, turn)?;
         is_cacheable = cacheable;
         let piece = match map {
-            Map::Canvas(piece) => piece,
-            Map::Encoded(image) => render::decode(&image.bytes, &options.decode_limits)
-                .map_err(|error| PlanError::Image { origin: "map".into(), reason: error.to_string() })?,
+            Map::Canvas { canvas, .. } => Some(Arc::new(canvas)),
+            Map::Untouched { drawn, .. } => drawn.raster(&options.decode_limits)?,
         };
-        render::merge::over(&mut canvas, &piece, part.offset, None);
+        if let Some(piece) = piece {
+            render::merge::over(&mut canvas, &piece, part.offset, None);
+        }
     }
-    Ok(Composed { image: encode(&canvas, query, options)?, cacheable: is_cacheable })
+    Ok(Composed { image: encode(&canvas, None, query, options)?, cacheable: is_cacheable })
 }
 
 /// What lies under all layers.
@@ -93,9 +95,10 @@ fn ground(query: &MapQuery, options: &ComposeOptions) -> Color {
 
 /// A map before it is written.
 enum Map {
-    /// The only picture, as it came.
-    Encoded(Encoded),
-    Canvas(Raster),
+    /// The only picture, as it came: it may have another size than asked for.
+    Untouched { bytes: Arc<[u8]>, format: Format, drawn: Drawn },
+    /// With the kind of pixels that it has whatever is seen on it.
+    Canvas { canvas: Raster, mode: Option<ColorMode> },
 }
 
 /// The map, and whether it may be kept.
@@ -126,10 +129,11 @@ fn draw(
     let cacheable = errors.is_empty() && drawn.iter().all(|(_, d)| d.cacheable);
     drawn.retain(|(_, d)| !d.is_blank());
     if errors.is_empty()
-        && let Some(image) = pass_through(&drawn, query, options)
+        && let Some(map) = pass_through(&drawn, query, options)
     {
-        return Ok((Map::Encoded(image), cacheable));
+        return Ok((map, cacheable));
     }
+    let mode = mode(&drawn, query, options);
     let mut canvas = merge(drawn, query, options)?;
     if !errors.is_empty() {
         paint_errors(&mut canvas, &errors, options);
@@ -141,17 +145,47 @@ fn draw(
         render::mask::clip(&mut canvas, &query.extent, &query.srs, limit);
         lay_on_ground(&mut canvas, query, options);
     }
-    Ok((Map::Canvas(canvas), cacheable))
+    Ok((Map::Canvas { canvas, mode }, cacheable))
+}
+
+/// The kind of pixels that a map without a palette has, as in MapProxy: an
+/// alpha where several layers or a transparent one may show nothing, grey where
+/// the only layer is. `None`: what the pixels need.
+fn mode(
+    drawn: &[(Arc<dyn MapLayer>, Drawn)],
+    query: &MapQuery,
+    options: &ComposeOptions,
+) -> Option<ColorMode> {
+    let [red, green, blue, _] = options.image.background;
+    let is_plain = options.attribution.is_none() && options.limit.is_none() && red == green && green == blue;
+    match drawn {
+        [(layer, only)] => {
+            let is_drawn = matches!(only.picture, Picture::Pixels(_));
+            let has_alpha = query.transparent && is_drawn && layer.is_transparent();
+            let is_grey = is_plain && !query.transparent && layer.is_grey();
+            has_alpha.then_some(ColorMode::Rgba).or_else(|| is_grey.then_some(ColorMode::I))
+        }
+        _ => query.transparent.then_some(ColorMode::Rgba),
+    }
 }
 
 /// Encodes a finished map; a GeoTIFF gets its place.
-fn encode(canvas: &Raster, query: &MapQuery, options: &ComposeOptions) -> Result<Encoded, PlanError> {
+fn encode(
+    canvas: &Raster,
+    mode: Option<ColorMode>,
+    query: &MapQuery,
+    options: &ComposeOptions,
+) -> Result<Encoded, PlanError> {
+    let mut image = Cow::Borrowed(&options.image);
+    if image.format == Format::Png && image.mode.is_none() && image.colors == 0 {
+        image.to_mut().mode = mode;
+    }
     let tag = matches!(options.image.format, Format::GeoTiff | Format::Tiff).then(|| GeoTag {
         extent: query.extent,
         epsg: query.srs.code().strip_prefix("EPSG:").and_then(|n| n.parse().ok()),
         geographic: query.srs.is_geographic(),
     });
-    render::encode(canvas, &options.image, tag.as_ref())
+    render::encode(canvas, &image, tag.as_ref())
         .map_err(|error| PlanError::Image { origin: "map".into(), reason: error.to_string() })
 }
 
@@ -200,15 +234,18 @@ fn pass_through(
     drawn: &[(Arc<dyn MapLayer>, Drawn)],
     query: &MapQuery,
     options: &ComposeOptions,
-) -> Option<Encoded> {
-    let [(layer, Drawn { picture: Picture::Encoded { bytes, format, .. }, .. })] = drawn else { return None };
+) -> Option<Map> {
+    let [(layer, only)] = drawn else { return None };
+    let (Picture::Encoded { bytes, format, .. } | Picture::Odd { bytes, format, .. }) = &only.picture else {
+        return None;
+    };
     let untouched = (!layer.is_transparent() || query.transparent)
         && layer.coverage().is_none_or(|c| !c.clip)
         && (options.attribution.is_none() || query.tiled_only)
         && options.limit.is_none()
         && (options.ground_alpha == 0 || !query.transparent)
         && (*format == options.image.format || query.tiled_only);
-    untouched.then(|| Encoded { bytes: bytes.to_vec(), format: *format })
+    untouched.then(|| Map::Untouched { bytes: Arc::clone(bytes), format: *format, drawn: only.clone() })
 }
 
 fn merge(

@@ -256,7 +256,10 @@ impl TileCache {
             return Ok((made_tile(Arc::clone(bytes), *format, drawn.cacheable), color));
         }
         let raster = drawn.raster(&self.options.decode_limits)?.ok_or_else(|| self.no_pixels())?;
-        self.encode_tile(coord, Raster::clone(&raster), drawn.cacheable)
+        // A colour in place of a failure has no palette, as in MapProxy.
+        let has_palette = self.options.watermark.is_some() || !matches!(drawn.picture, Picture::Color { .. });
+        let image = ImageOptions { colors: if has_palette { image.colors } else { 0 }, ..image.clone() };
+        self.encode_tile(coord, Arc::unwrap_or_clone(raster), &image, drawn.cacheable)
     }
 
     fn make_meta(
@@ -373,7 +376,7 @@ impl TileCache {
             if ends_within && !image.transparent.unwrap_or(image.format == Format::Mixed) {
                 render::merge::flatten(&mut piece, image.background);
             }
-            let (mut tile, color) = self.encode_tile(coord, piece, drawn.cacheable)?;
+            let (mut tile, color) = self.encode_tile(coord, piece, image, drawn.cacheable)?;
             if drawn.cacheable {
                 self.keep(&address(coord, dimensions), &mut tile, color);
             }
@@ -456,15 +459,15 @@ impl TileCache {
         (fits && pictures.next().is_none()).then_some(only)
     }
 
-    /// Watermarked and encoded in the cache's format; with its one colour
+    /// Watermarked and encoded as `image` says; with its one colour
     /// where the store wants to know it.
     fn encode_tile(
         &self,
         coord: TileCoord,
         mut raster: Raster,
+        image: &ImageOptions,
         cacheable: bool,
     ) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
-        let image = &self.options.image;
         // Where nothing is said, what the sources bring is kept as it is, as in MapProxy.
         if image.transparent == Some(false) && image.format != Format::Mixed && !raster.opaque {
             render::merge::flatten(&mut raster, image.background);

@@ -141,6 +141,10 @@ pub trait MapLayer: Send + Sync {
     fn opacity(&self) -> Option<f32> {
         None
     }
+    /// Whether all it shows is grey: alone on a map it is written so.
+    fn is_grey(&self) -> bool {
+        false
+    }
     fn res_range(&self) -> Option<ResRange>;
     fn coverage(&self) -> Option<&Coverage>;
     /// The area for capabilities documents; `None`: the whole world.

@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use super::PlanError;
-use crate::render::{self, DecodeLimits, Format, Raster};
+use crate::render::{self, Color, DecodeLimits, Format, Raster};
 
 #[derive(Clone, Debug)]
 pub enum Picture {
     /// Nothing to see here: outside the coverage or the resolution range.
     Blank,
+    /// One colour all over: what `on_error` says in place of a failure.
+    Color {
+        color: Color,
+        size: (u32, u32),
+    },
     Pixels(Arc<Raster>),
     /// An encoded image exactly as the query asks for it, known to decode;
     /// its pixels are at hand too where somebody needed them.
@@ -16,6 +21,14 @@ pub enum Picture {
         bytes: Arc<[u8]>,
         format: Format,
         pixels: Option<Arc<Raster>>,
+    },
+    /// An encoded image of another size than asked for. It covers the area all
+    /// the same, so its pixels are `stretched` to the right size wherever
+    /// anything is done with them.
+    Odd {
+        bytes: Arc<[u8]>,
+        format: Format,
+        stretched: Arc<Raster>,
     },
 }
 
@@ -39,13 +52,15 @@ impl Drawn {
         matches!(self.picture, Picture::Blank)
     }
 
-    /// The pixels, decoded where needed; `None` for a blank picture.
+    /// The pixels at the size of the query, decoded where needed; `None` for a
+    /// blank picture.
     pub fn raster(&self, limits: &DecodeLimits) -> Result<Option<Arc<Raster>>, PlanError> {
         match &self.picture {
             Picture::Blank => Ok(None),
-            Picture::Pixels(raster) | Picture::Encoded { pixels: Some(raster), .. } => {
-                Ok(Some(Arc::clone(raster)))
-            }
+            Picture::Color { color, size } => Ok(Some(Arc::new(Raster::filled(size.0, size.1, *color)))),
+            Picture::Pixels(raster)
+            | Picture::Encoded { pixels: Some(raster), .. }
+            | Picture::Odd { stretched: raster, .. } => Ok(Some(Arc::clone(raster))),
             Picture::Encoded { bytes, .. } => render::decode(bytes, limits)
                 .map(|raster| Some(Arc::new(raster)))
                 .map_err(|error| PlanError::Image { origin: "tile".into(), reason: error.to_string() }),

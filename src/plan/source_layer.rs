@@ -78,19 +78,35 @@ impl WmsLayer {
     fn ask(
         &self,
         query: &MapQuery,
-        extent: Extent,
+        (extent, whole_edges): (Extent, [bool; 4]),
         size: (u32, u32),
         srs: &Srs,
         turn: &Turn,
     ) -> Result<Answer, PlanError> {
         let request = MapRequest {
             extent,
+            whole_edges,
             size,
             srs: srs.clone(),
             format: self.format(query),
             parameters: self.forwarded(query),
         };
         turn.wait(|| self.options.source.fetch(&request)).map_err(PlanError::Source)
+    }
+
+    /// The edges at which the coverage ends before the query and that it names
+    /// in whole numbers: they go upstream as they were written.
+    fn whole_edges(&self, query: &MapQuery, srs: &Srs) -> [bool; 4] {
+        let Some(coverage) = &self.options.coverage else { return [false; 4] };
+        let (own, asked) = (coverage.extent, query.extent);
+        let ends = [
+            own.min_x > asked.min_x,
+            own.min_y > asked.min_y,
+            own.max_x < asked.max_x,
+            own.max_y < asked.max_y,
+        ];
+        let whole = coverage.whole_edges(srs);
+        std::array::from_fn(|at| ends[at] && whole[at])
     }
 
     /// The map in a system that the source speaks, at the size of the query.
@@ -103,10 +119,12 @@ impl WmsLayer {
             },
         };
         let Some(limit) = limit else {
-            return self.finish(self.ask(query, query.extent, query.size, srs, turn)?, query.size);
+            let answer = self.ask(query, (query.extent, [false; 4]), query.size, srs, turn)?;
+            return self.finish(answer, query.size);
         };
         let Some(part) = place_within(&query.extent, query.size, &limit) else { return Ok(Drawn::BLANK) };
-        let answer = self.ask(query, part.extent, part.size, srs, turn)?;
+        let edges = (part.extent, self.whole_edges(query, srs));
+        let answer = self.ask(query, edges, part.size, srs, turn)?;
         let drawn = self.finish(answer, part.size)?;
         let Some(piece) = drawn.raster(&self.options.decode_limits)? else { return Ok(drawn) };
         let mut whole = Raster::filled(query.size.0, query.size.1, [255, 255, 255, 0]);
@@ -135,7 +153,10 @@ impl WmsLayer {
             Answer::Color { color, cacheable, authorize_stale } => {
                 Err(Halt::Excused { color, cacheable, authorize_stale })
             }
-            answer => Ok(finish(answer, size, self.options.source.name(), &self.options.decode_limits)?),
+            answer => {
+                let options = &self.options;
+                Ok(finish(answer, size, options.source.name(), &options.decode_limits, options.resampling)?)
+            }
         }
     }
 
@@ -186,8 +207,8 @@ impl MapLayer for WmsLayer {
             Ok(drawn) => Ok(drawn),
             Err(Halt::Failed(error)) => Err(error),
             Err(Halt::Excused { color, cacheable, authorize_stale }) => {
-                let raster = Raster::filled(query.size.0, query.size.1, color);
-                Ok(Drawn { picture: Picture::Pixels(Arc::new(raster)), cacheable, authorize_stale })
+                let picture = Picture::Color { color, size: query.size };
+                Ok(Drawn { picture, cacheable, authorize_stale })
             }
         }
     }
@@ -272,7 +293,7 @@ impl MapLayer for TileLayer {
         }
         let Some(tile) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };
         let answer = turn.wait(|| self.source.fetch(tile)).map_err(PlanError::Source)?;
-        finish(answer, query.size, &self.source.name, &self.decode_limits)
+        finish(answer, query.size, &self.source.name, &self.decode_limits, Kernel::default())
     }
 
     fn is_opaque(&self, _query: &MapQuery) -> bool {
@@ -401,34 +422,42 @@ static RESIZED: Complaint = Complaint::new();
 
 /// An answer as a picture. Decoding it here proves that it is whole, so that
 /// nothing damaged is ever stored or passed on.
-fn finish(answer: Answer, size: (u32, u32), origin: &str, limits: &DecodeLimits) -> Result<Drawn, PlanError> {
+fn finish(
+    answer: Answer,
+    size: (u32, u32),
+    origin: &str,
+    limits: &DecodeLimits,
+    kernel: Kernel,
+) -> Result<Drawn, PlanError> {
     let damaged = |reason: String| PlanError::Image { origin: origin.to_owned(), reason };
     match answer {
         Answer::Color { color, cacheable, authorize_stale } => {
-            let picture = Picture::Pixels(Arc::new(Raster::filled(size.0, size.1, color)));
-            Ok(Drawn { picture, cacheable, authorize_stale })
+            Ok(Drawn { picture: Picture::Color { color, size }, cacheable, authorize_stale })
         }
         Answer::Image { bytes, .. } => {
             let format = render::sniff(&bytes)
                 .ok_or_else(|| damaged("unable to transform image: cannot identify image file".into()))?;
             let raster = render::decode(&bytes, limits).map_err(|e| damaged(e.to_string()))?;
-            if (raster.width, raster.height) != size {
-                // MapProxy takes such an answer too. Cut or padded it keeps its
-                // place and scale, and whatever is stored has the right size.
-                let (width, height) = (raster.width, raster.height);
-                if let Some(more) = RESIZED.due(Instant::now()) {
-                    crate::log::warn!(
-                        "{origin}: an image of {width}×{height} pixels in place of {}×{} is cut or padded{more}",
-                        size.0,
-                        size.1
-                    );
-                }
-                let fitted = Mosaic::single(Arc::new(raster)).crop(0, 0, size.0, size.1);
-                return Ok(Drawn::pixels(fitted));
-            }
-            let picture = Picture::Encoded { bytes: bytes.into(), format, pixels: Some(Arc::new(raster)) };
+            let bytes = bytes.into();
+            let picture = if (raster.width, raster.height) == size {
+                Picture::Encoded { bytes, format, pixels: Some(Arc::new(raster)) }
+            } else {
+                tell_odd(origin, &raster, size);
+                Picture::Odd { bytes, format, stretched: Arc::new(warp::stretch(raster, size, kernel)) }
+            };
             Ok(Drawn { picture, cacheable: true, authorize_stale: false })
         }
+    }
+}
+
+fn tell_odd(origin: &str, raster: &Raster, (width, height): (u32, u32)) {
+    if let Some(more) = RESIZED.due(Instant::now()) {
+        crate::log::warn!(
+            "{origin}: an image of {}×{} pixels in place of {width}×{height} is stretched, or passed on where it is \
+             the whole map{more}",
+            raster.width,
+            raster.height
+        );
     }
 }
 

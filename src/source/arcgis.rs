@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use super::address::redact;
 use super::tile::excerpt;
-use super::wms::{Parameters, number, with_query};
+use super::wms::{Parameters, edges, number, with_query};
 use super::{Answer, Client, InfoAnswer, InfoRequest, MapRequest, OnError, SourceError};
-use crate::geo::Extent;
 
 /// Dots per inch that `identify` is told.
 const IDENTIFY_DPI: u32 = 96;
@@ -57,7 +56,7 @@ impl ArcGisSource {
         }
         let format = self.format.as_deref().unwrap_or(&request.format);
         query.set("format", format.rsplit('/').next().unwrap_or(format));
-        query.set("bbox", &edges(&request.extent));
+        query.set("bbox", &edges(&request.extent, request.whole_edges).join(","));
         query.set("size", &format!("{},{}", request.size.0, request.size.1));
         let code = short_code(request.srs.code());
         query.set("bboxSR", code);
@@ -94,7 +93,7 @@ impl ArcGisInfoSource {
         for (name, value) in &self.parameters {
             query.set(name, value);
         }
-        query.set("mapExtent", &edges(&request.extent));
+        query.set("mapExtent", &edges(&request.extent, [false; 4]).join(","));
         query.set("imageDisplay", &format!("{},{},{IDENTIFY_DPI}", request.size.0, request.size.1));
         let [x, y] = request.point();
         query.set("geometry", &format!("{x:.6},{y:.6}"));
@@ -108,10 +107,6 @@ impl ArcGisInfoSource {
         query.set("returnGeometry", if self.return_geometries { "true" } else { "false" });
         with_query(&endpoint(&self.url, Operation::Identify), &query.to_text())
     }
-}
-
-fn edges(extent: &Extent) -> String {
-    extent.to_array().map(number).join(",")
 }
 
 /// `EPSG:3857` as the server wants it: `3857`.

@@ -36,6 +36,8 @@ use crate::geo::{Extent, Srs};
 #[derive(Clone, Debug)]
 pub struct MapRequest {
     pub extent: Extent,
+    /// Edges (west, south, east, north) that are shown without decimals.
+    pub whole_edges: [bool; 4],
     pub size: (u32, u32),
     pub srs: Srs,
     /// MIME type wanted, as configured.

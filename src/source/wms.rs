@@ -56,13 +56,13 @@ impl WmsVersion {
     }
 
     /// An extent as the version writes it: axes as the authority has them from 1.3.0 on.
-    pub(super) fn bbox(self, e: &Extent, srs: &Srs) -> String {
-        let corners = if self == WmsVersion::V130 && srs.is_axis_order_ne() {
-            [e.min_y, e.min_x, e.max_y, e.max_x]
+    pub(super) fn bbox(self, extent: &Extent, whole: [bool; 4], srs: &Srs) -> String {
+        let [west, south, east, north] = edges(extent, whole);
+        if self == WmsVersion::V130 && srs.is_axis_order_ne() {
+            [south, west, north, east].join(",")
         } else {
-            e.to_array()
-        };
-        corners.map(number).join(",")
+            [west, south, east, north].join(",")
+        }
     }
 
     /// A format as the version writes it: `PNG` in 1.0.0, else `image/png`.
@@ -175,7 +175,7 @@ impl WmsSource {
     }
 
     fn bbox(&self, request: &MapRequest) -> String {
-        self.version.bbox(&request.extent, &request.srs)
+        self.version.bbox(&request.extent, request.whole_edges, &request.srs)
     }
 
     fn format_text(&self, request: &MapRequest) -> String {
@@ -286,6 +286,13 @@ impl Parameters {
         });
         pairs.collect::<Vec<_>>().join("&")
     }
+}
+
+/// West, south, east, north as Python prints them: those that are `whole` as
+/// whole numbers.
+pub(super) fn edges(extent: &Extent, whole: [bool; 4]) -> [String; 4] {
+    let values = extent.to_array();
+    std::array::from_fn(|at| if whole[at] { format!("{:.0}", values[at]) } else { number(values[at]) })
 }
 
 /// A number as Python prints it: the shortest text that reads back as the same

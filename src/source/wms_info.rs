@@ -136,7 +136,7 @@ impl WmsInfoSource {
         for (name, value) in &self.parameters {
             query.set(name, value);
         }
-        query.set("bbox", &self.version.bbox(&request.extent, &request.srs));
+        query.set("bbox", &self.version.bbox(&request.extent, [false; 4], &request.srs));
         query.set("width", &request.size.0.to_string());
         query.set("height", &request.size.1.to_string());
         query.set(if self.version == WmsVersion::V130 { "crs" } else { "srs" }, request.srs.code());

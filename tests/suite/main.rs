@@ -5,6 +5,7 @@
 #[allow(dead_code)] // a set of tools: features decide which of them a build uses
 mod harness;
 
+mod as_mapproxy;
 mod auth;
 #[cfg(feature = "peers")]
 mod browser;

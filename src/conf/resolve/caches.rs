@@ -13,7 +13,7 @@ use super::sources::Tagged;
 use super::{Resolver, flag, text};
 use crate::cache::file::{Layout, LinkKind};
 use crate::render::decor::Watermark;
-use crate::render::{Format, ImageOptions};
+use crate::render::{ColorMode, Format, ImageOptions};
 
 /// Most tiles on one side of a meta tile.
 const META_SIZE_MAX: u32 = 64;
@@ -408,7 +408,12 @@ impl Resolver<'_> {
             if cache.sources.is_empty() {
                 lent.push(FormatConf { transparent: Some(true), ..FormatConf::default() });
             }
-            joined.push((entry.key.to_string(), self.image_options(&join(&own, &lent))));
+            let mut image = self.image_options(&join(&own, &lent));
+            let is_grey = cache.bands.as_ref().is_some_and(|bands| bands.iter().all(|b| b.target == 'l'));
+            if is_grey && image.mode.is_none() && image.colors == 0 {
+                image.mode = Some(ColorMode::I);
+            }
+            joined.push((entry.key.to_string(), image));
         }
         for (name, image) in joined {
             if let Some(cache) = self.caches.get(&name) {

@@ -39,7 +39,7 @@ impl Resolver<'_> {
         if let Some(bbox) = node.get("bbox") {
             let extent = self.bbox(bbox, &format!("{path}.bbox"));
             let srs = self.coverage_srs(node, &["bbox_srs", "srs"], path)?;
-            return Some(Coverage::from_extent(srs, extent?, clip));
+            return Some(Coverage::from_written(srs, extent?, whole_numbers(bbox), clip));
         }
         if let Some(source) = node.get("datasource") {
             let srs = self.coverage_srs(node, &["srs"], path);
@@ -51,7 +51,7 @@ impl Resolver<'_> {
             };
             if is_box {
                 let extent = self.bbox(source, &path)?;
-                return Some(Coverage::from_extent(srs?, extent, clip));
+                return Some(Coverage::from_written(srs?, extent, whole_numbers(source), clip));
             }
             return self.read_area(source, &path, srs?, clip);
         }
@@ -128,6 +128,12 @@ impl Resolver<'_> {
     pub(super) fn limited_extent(&mut self, node: &Node, path: &str) -> Option<Extent> {
         node.get("bbox").and_then(|bbox| self.bbox(bbox, &format!("{path}.bbox")))
     }
+}
+
+/// Which of four numbers are written without decimals. A text of them is read
+/// as decimals, as in MapProxy.
+fn whole_numbers(list: &Node) -> [bool; 4] {
+    std::array::from_fn(|at| list.items().get(at).is_some_and(|item| matches!(item.value, Value::Int(_))))
 }
 
 fn is_number(text: &str) -> bool {

@@ -197,12 +197,25 @@ fn one_colour_becomes_transparent() {
 }
 
 #[test]
-fn an_image_of_another_size_is_cut_or_padded() {
-    for (size, corner) in [((SIDE, SIDE), 0), ((4 * SIDE, 4 * SIDE), 255)] {
+fn an_image_of_another_size_is_stretched_and_still_at_hand_as_it_came() {
+    let query = query();
+    let coverage = Some(Coverage::from_extent(query.srs.clone(), west(&query), false));
+    for size in [(SIDE, SIDE), (4 * SIDE, 4 * SIDE), (SIDE, 3 * SIDE)] {
         let (upstream, _requests) = wms(Some(RED), Some(size));
-        let raster = pixels(&draw(options(&upstream), &query()));
-        assert_eq!((raster.width, raster.height), (2 * SIDE, 2 * SIDE));
-        assert_eq!((raster.pixel(0, 0), raster.pixel(2 * SIDE - 1, 0)[3]), (RED, corner));
+        let drawn = draw(options(&upstream), &query);
+        let Picture::Odd { bytes, .. } = &drawn.picture else { panic!("{size:?}: {:?}", drawn.picture) };
+        let came = render::decode(bytes, &DecodeLimits::default()).expect("an image");
+        assert_eq!((came.width, came.height), size);
+        let raster = pixels(&drawn);
+        assert_eq!((raster.width, raster.height), query.size);
+        assert_eq!(render::merge::single_color(&raster), Some(RED));
+        // In its place on a map of which it has only a part.
+        let (upstream, _requests) = wms(Some(RED), Some(size));
+        let raster =
+            pixels(&draw(WmsLayerOptions { coverage: coverage.clone(), ..options(&upstream) }, &query));
+        assert_eq!((raster.width, raster.height), query.size);
+        assert_eq!((raster.pixel(0, 0), raster.pixel(SIDE - 1, 2 * SIDE - 1)), (RED, RED));
+        assert_eq!(raster.pixel(SIDE, 0)[3], 0);
     }
 }
 

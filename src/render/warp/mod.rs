@@ -9,6 +9,8 @@ mod mesh;
 mod reproject;
 mod scale;
 
+use std::sync::Arc;
+
 use super::mosaic::Mosaic;
 use super::raster::{Kernel, Raster};
 use super::simd::Support;
@@ -49,6 +51,17 @@ pub fn draw(
         return source.crop(x, y, width, height);
     }
     scale::draw(source, &part, target.size, kernel)
+}
+
+/// The whole of `source` on `size` pixels. The caller has checked the size.
+pub fn stretch(source: Raster, size: (u32, u32), kernel: Kernel) -> Raster {
+    let source = Mosaic::single(Arc::new(source));
+    let (width, height) = source.size();
+    if size.0 == 0 || size.1 == 0 || width == 0 || height == 0 {
+        return Raster::filled(size.0, size.1, [0; 4]);
+    }
+    let whole = Part { x0: 0.0, y0: 0.0, x1: f64::from(width), y1: f64::from(height) };
+    scale::draw(&source, &whole, size, kernel)
 }
 
 /// The target's rectangle in pixels of the source.

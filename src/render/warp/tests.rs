@@ -124,6 +124,20 @@ fn one_resolution_is_a_crop() {
 }
 
 #[test]
+fn stretching_is_drawing_the_whole() {
+    let source = gradient();
+    let whole = source.crop(0, 0, source.size().0, source.size().1);
+    let extent = extent(0.0, 0.0, 1.0, 1.0);
+    let srs = Srs::parse("EPSG:3857").unwrap();
+    for size in [(7, 5), source.size(), (3 * source.size().0, 2 * source.size().1)] {
+        let target = Target { extent, size, srs: srs.clone() };
+        let drawn = draw(&source, &extent, &srs, &target, Kernel::Bicubic);
+        assert_eq!(stretch(whole.clone(), size, Kernel::Bicubic), drawn, "{size:?}");
+    }
+    assert_eq!(stretch(whole, (0, 3), Kernel::Bicubic).pixels.len(), 0);
+}
+
+#[test]
 fn what_cannot_be_drawn_is_transparent() {
     let source = gradient();
     let srs = Srs::parse("EPSG:3857").unwrap();

@@ -23,6 +23,7 @@ fn source(url: &str, version: WmsVersion) -> WmsSource {
 fn request(srs: &str) -> MapRequest {
     MapRequest {
         extent: Extent::new(5.0, 50.5, 10.0, 60.25),
+        whole_edges: [false; 4],
         size: (256, 512),
         srs: Srs::parse(srs).unwrap(),
         format: "image/png".into(),
