@@ -8,7 +8,7 @@ use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
 use crate::cache::Dimensions;
 use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
-use crate::render::{ColorMode, Mosaic, Raster, merge, warp};
+use crate::render::{ColorMode, Format, Mosaic, Raster, merge, warp};
 use crate::story;
 
 /// What a cache layer is made of.
@@ -182,15 +182,22 @@ impl MapLayer for CacheLayer {
 
     fn is_transparent(&self) -> bool {
         let image = self.options.cache.image();
-        image.transparent.unwrap_or(image.format == crate::render::Format::Mixed)
+        image.transparent.unwrap_or(image.format == Format::Mixed)
     }
 
     fn opacity(&self) -> Option<f32> {
         self.options.opacity
     }
 
-    fn is_grey(&self) -> bool {
-        self.options.cache.image().mode == Some(ColorMode::I)
+    fn mode(&self, transparent: bool) -> Option<ColorMode> {
+        let image = self.options.cache.image();
+        match image.mode {
+            _ if transparent && self.is_transparent() && image.format != Format::Jpeg => {
+                Some(ColorMode::Rgba)
+            }
+            Some(ColorMode::I) if !transparent => Some(ColorMode::I),
+            _ => None,
+        }
     }
 
     fn res_range(&self) -> Option<ResRange> {

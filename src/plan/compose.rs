@@ -148,25 +148,19 @@ fn draw(
     Ok((Map::Canvas { canvas, mode }, cacheable))
 }
 
-/// The kind of pixels that a map without a palette has, as in MapProxy: an
-/// alpha where several layers or a transparent one may show nothing, grey where
-/// the only layer is. `None`: what the pixels need.
+/// The kind of pixels that a map without a palette has whatever is seen on it,
+/// as in MapProxy: an alpha where several layers leave something open, else
+/// that of its only layer. `None`: what the pixels need.
 fn mode(
     drawn: &[(Arc<dyn MapLayer>, Drawn)],
     query: &MapQuery,
     options: &ComposeOptions,
 ) -> Option<ColorMode> {
+    let [(layer, _)] = drawn else { return query.transparent.then_some(ColorMode::Rgba) };
     let [red, green, blue, _] = options.image.background;
-    let is_plain = options.attribution.is_none() && options.limit.is_none() && red == green && green == blue;
-    match drawn {
-        [(layer, only)] => {
-            let is_drawn = matches!(only.picture, Picture::Pixels(_));
-            let has_alpha = query.transparent && is_drawn && layer.is_transparent();
-            let is_grey = is_plain && !query.transparent && layer.is_grey();
-            has_alpha.then_some(ColorMode::Rgba).or_else(|| is_grey.then_some(ColorMode::I))
-        }
-        _ => query.transparent.then_some(ColorMode::Rgba),
-    }
+    let has_colors =
+        options.attribution.is_some() || options.limit.is_some() || red != green || green != blue;
+    layer.mode(query.transparent).filter(|mode| *mode != ColorMode::I || !has_colors)
 }
 
 /// Encodes a finished map; a GeoTIFF gets its place.

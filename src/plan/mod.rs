@@ -29,7 +29,7 @@ use std::time::SystemTime;
 
 use crate::cache::CacheError;
 use crate::geo::{Coverage, Extent, Srs};
-use crate::render::Format;
+use crate::render::{ColorMode, Format};
 
 pub use crate::cache::atomic::WriteOptions;
 pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
@@ -141,9 +141,10 @@ pub trait MapLayer: Send + Sync {
     fn opacity(&self) -> Option<f32> {
         None
     }
-    /// Whether all it shows is grey: alone on a map it is written so.
-    fn is_grey(&self) -> bool {
-        false
+    /// The kind of pixels of its pictures, whatever they show, for maps that
+    /// may be `transparent` or not; `None`: what the pixels need.
+    fn mode(&self, _transparent: bool) -> Option<ColorMode> {
+        None
     }
     fn res_range(&self) -> Option<ResRange>;
     fn coverage(&self) -> Option<&Coverage>;
