@@ -616,6 +616,10 @@ fn tile_numbers_have_one_spelling() {
     ] {
         assert_eq!(fixture.get(target).status, 404, "{target}");
     }
+    for target in ["/tiles/", "/tms/2.0.0", "/kml/"] {
+        let message = format!("invalid request ({target})");
+        assert!(text(&fixture.get(target)).contains(&message), "{target}");
+    }
     let response = fixture.get("/tms/1.0.0/osm/9/9/99999.png");
     assert!(text(&response).contains("TileMapServerError"));
 }

@@ -200,7 +200,8 @@ impl Tms {
     ) -> Result<(&ServedLayer, TileAddress), Failure> {
         let below = path.strip_prefix('/').unwrap_or(path);
         let below = below.strip_prefix("1.0.0/").unwrap_or(below);
-        let invalid = || Failure::new(format!("invalid request ({path})"));
+        let service = if use_profiles { "tms" } else { "tiles" };
+        let invalid = || Failure::new(format!("invalid request (/{service}{path})"));
         let path = TilePath::parse(below).ok_or_else(invalid)?;
         let layer = self.layers.find(path.layer, path.spec, FALLBACKS)?;
         layer.check_format(path.format)?;
