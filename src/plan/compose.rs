@@ -201,13 +201,17 @@ fn pass_through(
     query: &MapQuery,
     options: &ComposeOptions,
 ) -> Option<Encoded> {
-    let [(layer, Drawn { picture: Picture::Encoded { bytes, format, .. }, .. })] = drawn else { return None };
+    let [(layer, Drawn { picture: Picture::Encoded { bytes, format, pixels }, .. })] = drawn else {
+        return None;
+    };
+    // A tile that nobody has decoded is sent as it lies, whatever its cache mixes.
+    let is_stored_tile = query.tiled_only && pixels.is_none();
     let untouched = (!layer.is_transparent() || query.transparent)
         && layer.coverage().is_none_or(|c| !c.clip)
         && (options.attribution.is_none() || query.tiled_only)
         && options.limit.is_none()
         && (options.ground_alpha == 0 || !query.transparent)
-        && (*format == options.image.format || query.tiled_only);
+        && (*format == options.image.format || is_stored_tile);
     untouched.then(|| Encoded { bytes: bytes.to_vec(), format: *format })
 }
 
