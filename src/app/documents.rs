@@ -3,26 +3,33 @@
 
 use crate::conf::conf as from;
 use crate::service::metadata as to;
+use crate::service::xml::unescape;
 
 pub(crate) fn service(md: &from::ServiceMd) -> to::ServiceMetadata {
     to::ServiceMetadata {
-        title: md.title.clone().unwrap_or_default(),
-        abstract_text: md.abstract_text.clone(),
-        online_resource: md.online_resource.clone(),
+        title: plain(&md.title).unwrap_or_default(),
+        abstract_text: plain(&md.abstract_text),
+        online_resource: plain(&md.online_resource),
         contact: md.contact.as_ref().map(contact),
-        fees: md.fees.clone(),
-        access_constraints: md.access_constraints.clone(),
+        fees: plain(&md.fees),
+        access_constraints: plain(&md.access_constraints),
         keyword_lists: md.keyword_list.iter().map(keywords).collect(),
     }
 }
 
+/// MapProxy copies most texts into its XML as they stand, so whoever writes
+/// for it has written `&amp;`: references mean their characters here too.
+pub(crate) fn plain(text: &Option<String>) -> Option<String> {
+    text.as_deref().map(unescape)
+}
+
 fn contact(contact: &from::Contact) -> to::Contact {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let text = |value: &Option<String>| plain(value).unwrap_or_default();
     to::Contact {
         person: text(&contact.person),
         position: text(&contact.position),
         organization: text(&contact.organization),
-        address_type: contact.address_type.clone(),
+        address_type: plain(&contact.address_type),
         address: text(&contact.address),
         city: text(&contact.city),
         postcode: text(&contact.postcode),
@@ -35,15 +42,19 @@ fn contact(contact: &from::Contact) -> to::Contact {
 }
 
 fn keywords(list: &from::KeywordList) -> to::KeywordList {
-    to::KeywordList { vocabulary: list.vocabulary.clone(), keywords: list.keywords.clone() }
+    to::KeywordList {
+        vocabulary: plain(&list.vocabulary),
+        keywords: list.keywords.iter().map(|keyword| unescape(keyword)).collect(),
+    }
 }
 
+/// Addresses of layers stay as they are: these MapProxy does escape.
 pub(crate) fn layer(md: &from::LayerMd) -> to::LayerMetadata {
     to::LayerMetadata {
-        abstract_text: md.abstract_text.clone(),
+        abstract_text: plain(&md.abstract_text),
         keyword_lists: md.keyword_list.iter().map(keywords).collect(),
         attribution: md.attribution.as_ref().map(|a| to::Attribution {
-            title: a.title.clone(),
+            title: plain(&a.title),
             url: a.url.clone(),
             logo: a.logo.as_ref().map(|logo| to::Logo {
                 url: logo.url.clone(),
@@ -57,8 +68,8 @@ pub(crate) fn layer(md: &from::LayerMd) -> to::LayerMetadata {
             .iter()
             .map(|i| to::Identifier {
                 url: i.url.clone(),
-                name: i.name.clone().unwrap_or_default(),
-                value: i.value.clone().unwrap_or_default(),
+                name: plain(&i.name).unwrap_or_default(),
+                value: plain(&i.value).unwrap_or_default(),
             })
             .collect(),
         metadata_urls: urls(&md.metadata),
@@ -94,7 +105,7 @@ pub(crate) fn inspire(md: &from::InspireConf) -> to::Inspire {
             .conformities
             .iter()
             .map(|(specification, degree)| to::InspireSpecification {
-                title: specification.title.clone(),
+                title: unescape(&specification.title),
                 dates: dates(&specification.dates),
                 uris: specification.uris.clone(),
                 resource_locators: specification.resource_locators.iter().map(locator).collect(),
@@ -105,7 +116,7 @@ pub(crate) fn inspire(md: &from::InspireConf) -> to::Inspire {
             .contacts
             .iter()
             .map(|contact| to::InspireContact {
-                organisation_name: contact.organisation_name.clone(),
+                organisation_name: unescape(&contact.organisation_name),
                 email: contact.email.clone(),
             })
             .collect(),
@@ -115,11 +126,11 @@ pub(crate) fn inspire(md: &from::InspireConf) -> to::Inspire {
             .keywords
             .iter()
             .map(|keyword| to::InspireKeyword {
-                title: keyword.vocabulary.title.clone(),
+                title: unescape(&keyword.vocabulary.title),
                 dates: dates(&keyword.vocabulary.dates),
                 uris: keyword.vocabulary.uris.clone(),
                 resource_locators: keyword.vocabulary.resource_locators.iter().map(locator).collect(),
-                value: keyword.value.clone(),
+                value: unescape(&keyword.value),
             })
             .collect(),
     }

@@ -16,6 +16,7 @@ use crate::service::tile::TileLayer;
 use crate::service::tms::TmsParts;
 use crate::service::wms::{WmsLayer, WmsParts, WmsVersion};
 use crate::service::wmts::WmtsParts;
+use crate::service::xml::unescape;
 use crate::source::wms::WmsVersion as SourceVersion;
 
 /// Everything that a site is made of. `warnings` receives sentences about
@@ -192,7 +193,7 @@ fn wms_layer(layer: &LayerConf, service_title: Option<&str>, builder: &mut Build
     if children.is_empty() && maps.is_none() {
         return None;
     }
-    let title = layer.title.clone().or_else(|| service_title.map(str::to_owned)).unwrap_or_default();
+    let title = documents::plain(&layer.title).or_else(|| service_title.map(unescape)).unwrap_or_default();
     Some(WmsLayer {
         name: layer.name.clone(),
         title,
@@ -275,14 +276,16 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
                 let extent = built.extent.clone().unwrap_or_else(|| (grid.extent, grid.srs.clone()));
                 found.push(TileLayer {
                     name: name.clone(),
-                    title: layer.title.clone().unwrap_or_default(),
+                    title: documents::plain(&layer.title).unwrap_or_default(),
                     cache_name: cache_name.clone(),
                     tiles: Arc::clone(&built.cache) as Arc<dyn crate::service::tile::TileProvider>,
                     extent,
                     dimensions: documents::dimensions(&layer.dimensions),
                     infos: infos.clone(),
-                    wmts_kvp_legend_url: layer.wmts_kvp_legendurl.clone().or_else(|| legend.clone()),
-                    wmts_rest_legend_url: layer.wmts_rest_legendurl.clone().or_else(|| legend.clone()),
+                    wmts_kvp_legend_url: documents::plain(&layer.wmts_kvp_legendurl)
+                        .or_else(|| legend.clone()),
+                    wmts_rest_legend_url: documents::plain(&layer.wmts_rest_legendurl)
+                        .or_else(|| legend.clone()),
                 });
             }
         }

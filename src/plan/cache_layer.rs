@@ -75,7 +75,9 @@ impl CacheLayer {
         let grid = cache.grid();
         let refuse = |reason: String| Err(PlanError::NotOneTile(reason));
         if !self.options.tiled_only && query.format != cache.format() {
-            return refuse(format!("invalid tile format, use {}", cache.format().mime()));
+            let mime = cache.format().mime();
+            let name = mime.strip_prefix("image/").unwrap_or(mime);
+            return refuse(format!("invalid tile format, use {name}"));
         }
         if query.size != grid.tile_size {
             return refuse(format!("invalid tile size (use {}x{})", grid.tile_size.0, grid.tile_size.1));

@@ -230,16 +230,20 @@ fn pass_through(
     options: &ComposeOptions,
 ) -> Option<Map> {
     let [(layer, only)] = drawn else { return None };
-    let (Picture::Encoded { bytes, format, .. } | Picture::Odd { bytes, format, .. }) = &only.picture else {
-        return None;
+    let (bytes, format, is_stored) = match &only.picture {
+        Picture::Encoded { bytes, format, pixels } => (bytes, *format, pixels.is_none()),
+        Picture::Odd { bytes, format, .. } => (bytes, *format, false),
+        _ => return None,
     };
+    // A tile that nobody has decoded is sent as it lies, whatever its cache mixes.
+    let is_stored_tile = query.tiled_only && is_stored;
     let untouched = (!layer.is_transparent() || query.transparent)
         && layer.coverage().is_none_or(|c| !c.clip)
         && (options.attribution.is_none() || query.tiled_only)
         && options.limit.is_none()
         && (options.ground_alpha == 0 || !query.transparent)
-        && (*format == options.image.format || query.tiled_only);
-    untouched.then(|| Map::Untouched { bytes: Arc::clone(bytes), format: *format, drawn: only.clone() })
+        && (format == options.image.format || is_stored_tile);
+    untouched.then(|| Map::Untouched { bytes: Arc::clone(bytes), format, drawn: only.clone() })
 }
 
 fn merge(

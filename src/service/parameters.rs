@@ -1,6 +1,8 @@
 //! The parameters of a query: names without case, several values of one name
 //! kept in order.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 /// More pairs than any request needs; the rest is not looked at.
@@ -46,6 +48,15 @@ impl Parameters {
     /// All values of `name`, joined by commas.
     pub fn joined(&self, name: &str) -> Option<String> {
         self.values(name).map(|values| values.join(","))
+    }
+
+    /// As [`Parameters::joined`]; nothing where the parameter is missing.
+    pub fn whole(&self, name: &str) -> Cow<'_, str> {
+        match self.values(name) {
+            None => Cow::Borrowed(""),
+            Some([one]) => Cow::Borrowed(one),
+            Some(values) => Cow::Owned(values.join(",")),
+        }
     }
 
     /// All values of `name`.

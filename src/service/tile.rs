@@ -234,19 +234,17 @@ pub struct PublicTile {
 }
 
 impl PublicTile {
-    /// From three parts of a path; `None` unless each is a whole number in its
-    /// one plain spelling: no leading zeros, no plus sign.
+    /// From three parts of a path; `None` unless each is a whole number.
     pub fn parse(x: &str, y: &str, z: &str) -> Option<PublicTile> {
         Some(PublicTile { x: plain_integer(x)?, y: plain_integer(y)?, z: plain_integer(z)? })
     }
 }
 
-/// A whole number in ASCII digits, spelled without leading zeros or plus sign.
+/// A whole number in ASCII digits, without a plus sign; zeros may lead.
 /// Numbers too large for any grid become the largest there is.
 pub fn plain_integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_plain = text == "0" || (!digits.starts_with('0') && !digits.is_empty());
-    if !is_plain || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     Some(text.parse().unwrap_or(if digits.len() < text.len() { i64::MIN } else { i64::MAX }))

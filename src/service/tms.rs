@@ -93,7 +93,8 @@ impl LayerTable {
     }
 }
 
-/// A path of the tile services taken apart: `layer[/spec]/z/x/y.format`.
+/// A path of the tile services taken apart: `layer[/spec]/z/x/y.format`. What
+/// follows the format is not looked at, as in MapProxy.
 #[derive(Debug, PartialEq)]
 pub struct TilePath<'a> {
     pub layer: &'a str,
@@ -105,19 +106,23 @@ pub struct TilePath<'a> {
 impl<'a> TilePath<'a> {
     /// `path` begins behind the slash of the service's name.
     pub fn parse(path: &'a str) -> Option<TilePath<'a>> {
-        let mut parts = path.split('/');
-        let mut next = || parts.next().filter(|part| !part.is_empty());
-        let (a, b, c, d, e) = (next()?, next()?, next()?, next()?, next());
-        if parts.next().is_some() || path.ends_with('/') {
-            return None;
-        }
-        let (layer, spec, z, x, file) = match e {
-            Some(file) => (a, Some(b), c, d, file),
-            None => (a, None, b, c, d),
+        let parts: Vec<&str> = path.splitn(6, '/').collect();
+        let with_spec = match parts.as_slice() {
+            [layer, spec, z, x, file, ..] => TilePath::of(layer, Some(spec), [z, x, file]),
+            _ => None,
         };
+        with_spec.or_else(|| match parts.as_slice() {
+            [layer, z, x, file, ..] => TilePath::of(layer, None, [z, x, file]),
+            _ => None,
+        })
+    }
+
+    fn of(layer: &'a str, spec: Option<&'a str>, [z, x, file]: [&'a str; 3]) -> Option<TilePath<'a>> {
         let (y, format) = file.split_once('.')?;
-        let is_format = !format.is_empty() && format.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        is_format.then_some(())?;
+        let end = format.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(format.len());
+        let is_whole = !layer.is_empty() && spec != Some("") && end > 0;
+        is_whole.then_some(())?;
+        let format = &format[..end];
         Some(TilePath { layer, spec, tile: PublicTile::parse(x, y, z)?, format })
     }
 }
@@ -165,6 +170,8 @@ impl Tms {
         if matches!(rest, "" | "/") {
             return Answer::Ready(document(200, "text/xml", self.capabilities(url)));
         }
+        // One slash too many is what comes of joining addresses.
+        let rest = if rest.starts_with("//") { &rest[1..] } else { rest };
         let mut parts = rest.strip_prefix('/').unwrap_or(rest).split('/');
         match (parts.next(), parts.next(), parts.next()) {
             (Some(layer), spec, None) if rest.starts_with('/') && !rest.ends_with('/') => {
@@ -336,4 +343,38 @@ fn tile_map(layer: &ServedLayer, url: &BaseUrl<'_>) -> String {
             .close();
     }
     xml.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_tiles_are_taken_apart() {
+        for (path, expected) in [
+            ("a/b/3/4/5.png", Some(("a", Some("b"), (4, 5, 3), "png"))),
+            ("a/3/4/5.png", Some(("a", None, (4, 5, 3), "png"))),
+            ("a/b/03/-4/005.png", Some(("a", Some("b"), (-4, 5, 3), "png"))),
+            ("1/2/3/4.png", Some(("1", None, (3, 4, 2), "png"))),
+            // What follows is not looked at.
+            ("a/b/3/4/5.png/x", Some(("a", Some("b"), (4, 5, 3), "png"))),
+            ("a/3/4/5.png/", Some(("a", None, (4, 5, 3), "png"))),
+            ("a/b/3/4/5.png&token=1", Some(("a", Some("b"), (4, 5, 3), "png"))),
+            ("a/b/3/4/5.", None),
+            ("a/b/3/4/5", None),
+            ("a//3/4/5.png", None),
+            ("/3/4/5.png", None),
+            ("a/b/3/4/+5.png", None),
+            ("a/b/x/4/5.png", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(layer, spec, (x, y, z), format)| TilePath {
+                layer,
+                spec,
+                tile: PublicTile { x, y, z },
+                format,
+            });
+            assert_eq!(TilePath::parse(path), expected, "{path}");
+        }
+    }
 }

@@ -125,6 +125,43 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// `text` with references (`&amp;`, `&#38;`, `&#x26;`) in place of which their
+/// characters are put; an ampersand that begins none stays.
+pub fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        match after.split_once(';').and_then(|(name, behind)| Some((referenced(name)?, behind))) {
+            Some((character, behind)) => {
+                plain.push(character);
+                rest = behind;
+            }
+            None => {
+                plain.push('&');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+fn referenced(name: &str) -> Option<char> {
+    match name {
+        "amp" => return Some('&'),
+        "lt" => return Some('<'),
+        "gt" => return Some('>'),
+        "quot" => return Some('"'),
+        "apos" => return Some('\''),
+        _ => {}
+    }
+    let number = name.strip_prefix('#')?;
+    let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |hexadecimal| (hexadecimal, 16));
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_number.then(|| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32)).flatten()
+}
+
 /// A number as Python's `str` shows a float: the fewest digits that give the
 /// same number back, `.0` on whole numbers, an exponent below 1e-4 and from
 /// 1e16 on.
@@ -195,6 +232,20 @@ mod tests {
             (f64::INFINITY, "inf"),
         ] {
             assert_eq!(number(value), shown);
+        }
+    }
+
+    #[test]
+    fn references_are_their_characters() {
+        for (text, plain) in [
+            ("a &amp; b &lt;c&gt; &quot;&apos;", "a & b <c> \"'"),
+            ("&#38;&#x26;&#xe4;", "&&ä"),
+            ("a & b; &nbsp; &amp", "a & b; &nbsp; &amp"),
+            ("&;&#;&#x;&#xd800;&#+38;&#99999999999;", "&;&#;&#x;&#xd800;&#+38;&#99999999999;"),
+            ("&amp;amp;", "&amp;"),
+        ] {
+            assert_eq!(unescape(text), plain);
+            assert_eq!(unescape(&escape(text)), text);
         }
     }
 

@@ -74,6 +74,8 @@ impl InfoRequest {
             srs: srs.clone(),
             // Python rounds halves to the even neighbour.
             position: Position { x: column.round_ties_even(), y: row.round_ties_even(), is_whole: true },
+            // MapProxy forgets the picture's format on this way.
+            format: None,
             ..self.clone()
         })
     }

@@ -123,6 +123,12 @@ impl Client {
             .iter()
             .find(|(n, _)| n.eq_ignore_ascii_case("content-length"))
             .and_then(|(_, v)| v.parse::<usize>().ok());
+        let chunked =
+            headers.iter().any(|(n, v)| n.eq_ignore_ascii_case("transfer-encoding") && v == "chunked");
+        if chunked && !bodiless {
+            let body = self.read_chunks(head_end, deadline)?;
+            return Ok(Reply { status, headers, body });
+        }
         let body_end = if bodiless {
             head_end
         } else if let Some(length) = length {
@@ -142,6 +148,32 @@ impl Client {
         let body = self.buffer[head_end..body_end].to_vec();
         self.buffer.drain(..body_end);
         Ok(Reply { status, headers, body })
+    }
+
+    /// The chunks that begin at `at` of the buffer, put together; neither
+    /// extensions nor trailers are expected.
+    fn read_chunks(&mut self, mut at: usize, deadline: Instant) -> Result<Vec<u8>, End> {
+        let mut body = Vec::new();
+        loop {
+            let line = loop {
+                if let Some(length) = find(&self.buffer[at..], b"\r\n") {
+                    break length;
+                }
+                self.fill(deadline)?;
+            };
+            let text = String::from_utf8_lossy(&self.buffer[at..at + line]).into_owned();
+            let length = usize::from_str_radix(&text, 16).unwrap_or_else(|e| panic!("chunk {text:?}: {e}"));
+            let start = at + line + 2;
+            while self.buffer.len() < start + length + 2 {
+                self.fill(deadline)?;
+            }
+            body.extend_from_slice(&self.buffer[start..start + length]);
+            at = start + length + 2;
+            if length == 0 {
+                self.buffer.drain(..at);
+                return Ok(body);
+            }
+        }
     }
 
     /// Reads until the connection ends; everything that came, and how it ended.

@@ -13,6 +13,8 @@ mod cache_faults;
 mod command_line;
 mod control;
 mod crowd;
+#[cfg(feature = "peers")]
+mod differential;
 mod embedded;
 mod export;
 mod fastcgi;
@@ -63,6 +65,8 @@ mod several_maps;
 mod shared_cache;
 mod smoke;
 mod systemd;
+#[cfg(feature = "peers")]
+mod tile_documents;
 mod upgrade;
 mod upstream_faults;
 mod watching;

@@ -10,6 +10,7 @@ use crate::harness::daemon::Setup;
 use crate::harness::painted::{self, MERC};
 use crate::harness::peers::peer;
 use crate::harness::{Daemon, TestDir, Upstream};
+use crate::wms_info::{self, STYLE_IN, talkative};
 
 const TILE: (u32, u32, u32) = (5, 17, 10);
 
@@ -28,7 +29,7 @@ fn extent_text() -> String {
 fn start(dir: &TestDir, upstream: &Upstream) -> Daemon {
     let text = map(upstream, dir.path(), FOUR).replace("title: painted", "title: Painted").replace(
         "  wms:\n  wmts:\n",
-        "  wms: {md: {title: Clients}}\n  wmts:\n  tms: {use_grid_names: false}\n",
+        "  wms: {md: {title: Clients}}\n  ogcapi:\n  wmts:\n  tms: {use_grid_names: false}\n",
     );
     Setup::new(dir, text).start()
 }
@@ -78,6 +79,60 @@ fn qgis_draws_what_it_is_told_of() {
     daemon.stop();
 }
 
+/// Every way of answering feature info and legends, and the OGC API.
+fn start_talkative(dir: &TestDir, upstream: &Upstream) -> Daemon {
+    dir.write("in.xsl", STYLE_IN);
+    let md = "    md: {title: Talkative}\n";
+    let text = wms_info::map(upstream, md).replacen("  tms:\n", "  tms:\n  ogcapi:\n", 1);
+    Setup::new(dir, text).start()
+}
+
+#[test]
+fn qgis_finds_layers_asks_about_points_and_shows_legends() {
+    let dir = TestDir::new("client-qgis-browses");
+    let upstream = Upstream::scripted(talkative);
+    let daemon = start_talkative(&dir, &upstream);
+    let mut client = Command::new("/usr/bin/python3");
+    client.arg(script("browse_with_qgis.py")).arg(daemon.url("")).arg(extent_text()).arg(dir.path());
+    client.env("QT_QPA_PLATFORM", "offscreen").env("HOME", dir.path()).env("XDG_RUNTIME_DIR", dir.path());
+    let told = run(&mut client);
+    assert_eq!(
+        told[0],
+        "wms arc cached covered faulty fixed formatted inner jsons legends mixed moved mute named one pages \
+         silent styled text xmls"
+    );
+    assert_eq!(told[1], "wmts cached");
+    // Two layers below one another.
+    assert_eq!(told[2], "legend 20x30");
+    assert!(told[3].starts_with("info ") && told[3].contains("&query_layers=text&"), "{}", told[3]);
+    check(dir.path(), "browsed");
+    daemon.stop();
+}
+
+#[test]
+fn owslib_asks_about_points_and_for_maps_of_the_ogc_api() {
+    let dir = TestDir::new("client-owslib-inquires");
+    let upstream = Upstream::scripted(talkative);
+    let daemon = start_talkative(&dir, &upstream);
+    let mut client = Command::new(peer("venv/bin/python"));
+    let told = run(client.arg(script("inquire_with_owslib.py")).arg(daemon.url("")));
+    for (at, version) in [(0, "1.1.1"), (2, "1.3.0")] {
+        for part in [
+            &format!("info-{version} bbox=8.0,50.0,10.0,52.0&feature_count=3&"),
+            "&layers=text&",
+            "&x=150&y=20",
+        ] {
+            assert!(told[at].contains(part), "{part} is not in {}", told[at]);
+        }
+        let legend = &told[at + 1];
+        assert!(legend.contains("GetLegendGraphic") && legend.contains("layer=one"), "{legend}");
+    }
+    let collections: Vec<&str> = told[4].split(' ').collect();
+    assert!(collections.contains(&"mute") && collections.contains(&"cached"), "{collections:?}");
+    assert_eq!(told[5], "map PNG 200 100");
+    daemon.stop();
+}
+
 #[test]
 fn owslib_reads_the_capabilities_and_what_they_lead_to() {
     let dir = TestDir::new("client-owslib");
@@ -122,4 +177,43 @@ fn gdal_reads_every_service_as_a_raster() {
         check(dir.path(), name);
     }
     daemon.stop();
+}
+
+/// Debian's GDAL reads no tile matrix sets as the OGC has them since 2022.
+#[test]
+fn a_newer_gdal_reads_tiles_and_maps_of_the_ogc_api() {
+    let dir = TestDir::new("client-gdal-ogcapi");
+    let upstream = Upstream::start();
+    let daemon = start(&dir, &upstream);
+    let source = format!("OGCAPI:{}", daemon.url("/ogcapi/collections/painted"));
+    let read = |options: &str, window: String, name: &str| {
+        let mut client = Command::new(peer("venv/bin/python"));
+        client.arg(script("read_with_gdal.py")).arg(&source).arg(options).arg(window);
+        run(client.arg(dir.join(&format!("{name}.png"))).current_dir(dir.path()));
+    };
+    read("API=TILES,TILEMATRIXSET=WebMercatorQuad", extent_text(), "tiles");
+    check(dir.path(), "tiles");
+    // Maps are read in degrees; which level they are drawn from is the server's choice.
+    let (longitude, latitude): (f64, f64) = (16.875, 45.089);
+    let [west, south, east, north] = [longitude - 2.0, latitude - 1.0, longitude + 2.0, latitude + 1.0];
+    read("API=MAP", format!("{west},{south},{east},{north}"), "map");
+    let bytes = std::fs::read(dir.join("map.png")).expect("a picture");
+    let raster = rhumb::render::decode(&bytes, &Default::default()).expect("a picture that decodes");
+    for (x, y) in [(60, 60), (190, 60), (60, 190), (190, 190)] {
+        let east = west + (f64::from(x) + 0.5) / 64.0;
+        let north = north - (f64::from(y) + 0.5) / 128.0;
+        let possible: Vec<[u8; 4]> = (4..12).map(|level| painted_at(level, east, north)).collect();
+        let found = raster.pixel(x, y);
+        assert!(possible.contains(&found), "{x},{y}: {found:?} is none of {possible:?}");
+    }
+    daemon.stop();
+}
+
+/// The colour of the tile of a level at a place in degrees.
+fn painted_at(level: u32, east: f64, north: f64) -> [u8; 4] {
+    let tiles = f64::from(1_u32 << level);
+    let column = (east + 180.0) / 360.0 * tiles;
+    let row = (1.0 - north.to_radians().tan().asinh() / std::f64::consts::PI) / 2.0 * tiles;
+    let [red, green, blue] = painted::color(level, column as u32, row as u32);
+    [red, green, blue, 255]
 }

@@ -276,3 +276,33 @@ fn the_openapi_document_is_valid_and_whole() {
     assert!(output.status.success(), "{told}");
     daemon.stop();
 }
+
+/// Of a service with all formats and of one with a single one.
+#[cfg(feature = "peers")]
+#[test]
+fn every_answer_is_as_the_openapi_document_says() {
+    use crate::harness::peers::peer;
+    for formats in ["[image/png, image/jpeg]", "[image/jpeg]"] {
+        let dir = TestDir::new("ogcapi-answers");
+        let text = format!(
+            "services:\n  ogcapi: {{map_srs: ['EPSG:4326', 'EPSG:3857'], image_formats: {formats}, default_dataset_layers: [painted]}}\n\
+             layers:\n  - name: painted\n    title: Painted\n    sources: [painted]\n    nominal_scale: 100000\n    min_res: 5000\n\
+             \x20   max_res: 0.1\n    md: {{attribution: {{title: me, url: 'http://example.org/'}}}}\n\
+             \x20 - {{name: direct, title: Direct, sources: [plain]}}\n\
+             caches:\n  painted: {{grids: [GLOBAL_WEBMERCATOR, utm], sources: [plain]}}\n\
+             grids:\n  utm: {{srs: 'EPSG:25832', bbox: [4, 46, 16, 56], bbox_srs: 'EPSG:4326', origin: nw, num_levels: 12}}\n\
+             sources:\n  plain: {{type: debug}}\n"
+        );
+        let daemon = Setup::new(&dir, text).start();
+        let output = std::process::Command::new(peer("venv/bin/python"))
+            .arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/check_ogcapi.py"))
+            .arg(daemon.url(""))
+            .output()
+            .expect("python runs");
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{formats}: {}{}", said(&output.stdout), said(&output.stderr));
+        let count = said(&output.stdout).split(' ').nth(2).and_then(|count| count.parse::<u32>().ok());
+        assert!(count.is_some_and(|count| count > 100), "{}", said(&output.stdout));
+        daemon.stop();
+    }
+}

@@ -188,18 +188,22 @@ fn map_request(random: &mut Random) -> Request {
     let format = *random.pick(&["png", "jpeg"]);
     let transparent = format == "png" && random.between(0, 2) == 0;
     let (max_x, max_y) = (min_x + span_x, min_y + span_y);
-    let version = *random.pick(&["1.1.1", "1.3.0"]);
+    let version = *random.pick(&["1.0.0", "1.1.0", "1.1.1", "1.1.1", "1.3.0", "1.3.0"]);
     let bbox = if version == "1.3.0" && matches!(srs, "EPSG:4326" | "EPSG:3035") {
         format!("{min_y},{min_x},{max_y},{max_x}")
     } else {
         format!("{min_x},{min_y},{max_x},{max_y}")
     };
     let key = if version == "1.3.0" { "CRS" } else { "SRS" };
+    let (asked, mime) = match version {
+        "1.0.0" => ("WMTVER=1.0.0&REQUEST=map".to_owned(), format.to_uppercase()),
+        _ => (format!("SERVICE=WMS&VERSION={version}&REQUEST=GetMap"), format!("image/{format}")),
+    };
     Request {
         class: format!("wms {srs} {format}"),
         target: format!(
-            "/service?SERVICE=WMS&VERSION={version}&REQUEST=GetMap&LAYERS={layers}&STYLES=&{key}={srs}&BBOX={bbox}\
-             &WIDTH={width}&HEIGHT={height}&FORMAT=image/{format}&TRANSPARENT={transparent}"
+            "/service?{asked}&LAYERS={layers}&STYLES=&{key}={srs}&BBOX={bbox}\
+             &WIDTH={width}&HEIGHT={height}&FORMAT={mime}&TRANSPARENT={transparent}"
         ),
     }
 }

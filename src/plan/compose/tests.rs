@@ -135,6 +135,18 @@ fn a_picture_that_fits_passes_as_it_is() {
     assert_eq!(render::sniff(&image(vec![encoded(Format::Png)], &jpeg).bytes), Some(Format::Jpeg));
     let signed = ComposeOptions { attribution: Some("me".into()), ..options() };
     assert_ne!(image(vec![encoded(Format::Png)], &signed).bytes, *bytes);
+    // A tile that is asked for as one passes whatever its format, a source's answer does not.
+    let tiled = MapQuery { tiled_only: true, ..one_tile.clone() };
+    for (pixels, expected) in [(None, Format::Png), (Some(Arc::new(decoded(&bytes))), Format::Jpeg)] {
+        let bytes = Arc::clone(&bytes);
+        let layer = FakeLayer::new(move |_| {
+            let (bytes, pixels) = (Arc::clone(&bytes), pixels.clone());
+            let picture = Picture::Encoded { bytes, format: Format::Png, pixels };
+            Ok(Drawn { picture, ..Drawn::BLANK })
+        });
+        let composed = compose(&layers(vec![layer]), &tiled, &jpeg, &Turn::ungated()).expect("a map");
+        assert_eq!(render::sniff(&composed.image.bytes), Some(expected));
+    }
 }
 
 #[test]

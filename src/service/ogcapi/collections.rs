@@ -36,7 +36,7 @@ impl Visit<'_> {
                 &srs,
                 node.extent.in_srs(&srs),
                 json!({
-                    "map": self.href(&format!("{}/map.png", scope_path(Scope::Collection(name)))),
+                    "map": self.href(&format!("{}/map.{}", scope_path(Scope::Collection(name)), self.api.shown_extension())),
                     "crs": crs::url(&srs),
                 }),
             )
@@ -112,8 +112,9 @@ impl Visit<'_> {
         let mut links = Vec::from(self.both([&title("JSON"), &title("HTML")], &path));
         if self.api.enable_maps {
             const REL: &str = "http://www.opengis.net/def/rel/ogc/1.0/map";
-            links.push(self.link(REL, "image/png", "Default map (as PNG)", &format!("{path}/map.png")));
-            links.push(self.link(REL, "image/jpeg", "Default map (as JPEG)", &format!("{path}/map.jpg")));
+            links.extend(self.api.offered().map(|[mime, kind, extension]| {
+                self.link(REL, mime, &format!("Default map (as {kind})"), &format!("{path}/map.{extension}"))
+            }));
         }
         if self.api.enable_tiles {
             const REL: &str = "http://www.opengis.net/def/rel/ogc/1.0/tilesets-map";

@@ -75,8 +75,9 @@ impl Visit<'_> {
         if self.api.enable_maps && self.api.dataset.is_some() {
             // "datase" is how MapProxy spells it; clients may show the title, none reads it.
             let title = |kind: &str| format!("Default map of the whole datase (as {kind})");
-            links.push(self.link(&ogc("map"), "image/png", &title("PNG"), "/ogcapi/map.png"));
-            links.push(self.link(&ogc("map"), "image/jpeg", &title("JPEG"), "/ogcapi/map.jpg"));
+            links.extend(self.api.offered().map(|[mime, kind, extension]| {
+                self.link(&ogc("map"), mime, &title(kind), &format!("/ogcapi/map.{extension}"))
+            }));
         }
         if self.api.enable_tiles && !self.api.grids.is_empty() {
             let title = |kind: &str| format!("The list of supported tiling schemes (as {kind})");
@@ -141,7 +142,7 @@ impl Visit<'_> {
         add("ogcapi-common-1", &["core", "html", "json", "landing-page", "oas30"]);
         add("ogcapi-common-2", &["collections"]);
         if api.enable_maps {
-            const MAPS: [&str; 10] = [
+            const MAPS: [&str; 8] = [
                 "core",
                 "scaling",
                 "spatial-subsetting",
@@ -150,10 +151,11 @@ impl Visit<'_> {
                 "background",
                 "collection-map",
                 "collections-selection",
-                "png",
-                "jpeg",
             ];
             add("ogcapi-maps-1", &MAPS);
+            for [_, kind, _] in api.offered() {
+                add("ogcapi-maps-1", &[&kind.to_lowercase()]);
+            }
             if api.dataset.is_some() {
                 add("ogcapi-maps-1", &["dataset-map"]);
             }

@@ -54,7 +54,7 @@ impl Visit<'_> {
             request::check(parameters, &known, &request::IMAGE_FORMATS)?;
         }
         let subject = self.api.subject("ogcapi.map", scope, parameters)?;
-        let format = request::image_format(file, parameters, self.request)?;
+        let format = request::image_format(file, parameters, self.request, &self.api.served_formats())?;
         let wanted = self.api.wanted_map(&subject, parameters)?;
         let colors = Colors::parse(parameters)?;
         self.draw(subject, Picture { wanted, format, colors, tile: false })

@@ -270,6 +270,25 @@ impl OgcApi {
         self.metadata.iter().find(|(known, _)| known == key).map(|(_, text)| text.as_str())
     }
 
+    /// The formats of images that are served, the preferred one first.
+    fn served_formats(&self) -> Vec<Format> {
+        let known = [Format::Png, Format::Jpeg].into_iter();
+        known.filter(|format| self.image_options(*format).is_some()).collect()
+    }
+
+    /// MIME type, name and extension of [`OgcApi::served_formats`].
+    fn offered(&self) -> impl Iterator<Item = [&'static str; 3]> {
+        self.served_formats().into_iter().map(|format| match format {
+            Format::Jpeg => ["image/jpeg", "JPEG", "jpg"],
+            _ => ["image/png", "PNG", "png"],
+        })
+    }
+
+    /// The extension of the images that pages show.
+    fn shown_extension(&self) -> &'static str {
+        self.offered().next().map_or("png", |[_, _, extension]| extension)
+    }
+
     /// How a format is written; `None` where the service does not offer it.
     fn image_options(&self, format: Format) -> Option<&ImageOptions> {
         self.image_formats.iter().find(|options| options.format == format)

@@ -148,7 +148,7 @@ impl Visit<'_> {
             "servers": [server],
             "tags": tags,
             "paths": paths,
-            "components": { "parameters": api.parameters(&operations), "responses": responses(), "schemas": schemas() },
+            "components": { "parameters": api.parameters(&operations), "responses": api.responses(), "schemas": schemas() },
         })
     }
 
@@ -339,40 +339,41 @@ fn is_address(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 
-fn responses() -> Value {
-    let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let page = || json!({ "schema": { "type": "string" } });
-    let both = |about: &str, json: Value| json!({ "description": about, "content": { JSON: { "schema": json }, HTML: page() } });
-    let refused = |about: &str| both(about, schema("Problem"));
-    let image = || json!({ "schema": { "type": "string", "format": "binary" } });
-    json!({
-        "Document": both("Links to what there is", schema("Links")),
-        "ApiDocument": { "description": "The API", "content": { OPENAPI: { "schema": { "type": "object" } }, HTML: page() } },
-        "Conformance": both("Requirement classes", json!({
-            "type": "object", "required": ["conformsTo"], "properties": { "conformsTo": { "type": "array", "items": { "type": "string" } } },
-        })),
-        "Collections": both("The collections", json!({
-            "type": "object", "required": ["links", "collections"],
-            "properties": { "links": list(schema("Link")), "collections": list(schema("Collection")) },
-        })),
-        "Collection": both("The collection", schema("Collection")),
-        "TileMatrixSets": both("The tile matrix sets", json!({
-            "type": "object", "properties": { "tileMatrixSets": list(schema("Links")) },
-        })),
-        "TileMatrixSet": both("The tile matrix set", json!({
-            "type": "object", "required": ["crs", "tileMatrices"],
-            "properties": { "id": { "type": "string" }, "crs": { "type": "string" }, "tileMatrices": list(json!({ "type": "object" })) },
-        })),
-        "TileSets": both("The sets of tiles", json!({
-            "type": "object", "properties": { "links": list(schema("Link")), "tilesets": list(schema("TileSet")) },
-        })),
-        "TileSet": both("The set of tiles", schema("TileSet")),
-        "Image": { "description": "The image; `Content-Bbox` and `Content-Crs` say what it shows", "content": { "image/png": image(), "image/jpeg": image() } },
-        "InvalidParameter": refused("A parameter is unknown or has no meaning"),
-        "NotFound": refused("What is named does not exist"),
-        "NotAcceptable": refused("The format is not served"),
-        "ServerError": refused("The server or one of its sources failed"),
-    })
+impl OgcApi {
+    fn responses(&self) -> Value {
+        let schema = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+        let page = || json!({ "schema": { "type": "string" } });
+        let both = |about: &str, json: Value| json!({ "description": about, "content": { JSON: { "schema": json }, HTML: page() } });
+        let refused = |about: &str| both(about, schema("Problem"));
+        let image = json!({ "schema": { "type": "string", "format": "binary" } });
+        let images: Map<String, Value> =
+            self.offered().map(|[mime, ..]| (mime.to_owned(), image.clone())).collect();
+        json!({
+            "Document": both("Links to what there is", schema("Links")),
+            "ApiDocument": { "description": "The API", "content": { OPENAPI: { "schema": { "type": "object" } }, HTML: page() } },
+            "Conformance": both("Requirement classes", json!({
+                "type": "object", "required": ["conformsTo"], "properties": { "conformsTo": { "type": "array", "items": { "type": "string" } } },
+            })),
+            "Collections": both("The collections", json!({
+                "type": "object", "required": ["links", "collections"],
+                "properties": { "links": list(schema("Link")), "collections": list(schema("Collection")) },
+            })),
+            "Collection": both("The collection", schema("Collection")),
+            "TileMatrixSets": both("The tile matrix sets", json!({
+                "type": "object", "required": ["tileMatrixSets"], "properties": { "tileMatrixSets": list(schema("TileMatrixSetItem")) },
+            })),
+            "TileMatrixSet": both("The tile matrix set", schema("TileMatrixSet")),
+            "TileSets": both("The sets of tiles", json!({
+                "type": "object", "required": ["tilesets"], "properties": { "links": list(schema("Link")), "tilesets": list(schema("TileSet")) },
+            })),
+            "TileSet": both("The set of tiles", schema("TileSet")),
+            "Image": { "description": "The image; `Content-Bbox` and `Content-Crs` say what it shows", "content": images },
+            "InvalidParameter": refused("A parameter is unknown or has no meaning"),
+            "NotFound": refused("What is named does not exist"),
+            "NotAcceptable": refused("The format is not served"),
+            "ServerError": refused("The server or one of its sources failed"),
+        })
+    }
 }
 
 fn list(items: Value) -> Value {
@@ -382,6 +383,9 @@ fn list(items: Value) -> Value {
 fn schemas() -> Value {
     let text = || json!({ "type": "string" });
     let links = || list(json!({ "$ref": "#/components/schemas/Link" }));
+    let positive = || json!({ "type": "number", "minimum": 0, "exclusiveMinimum": true });
+    let pixels = || json!({ "type": "integer", "minimum": 1 });
+    let numbers = |least: u32, most: u32| json!({ "type": "array", "items": { "type": "number" }, "minItems": least, "maxItems": most });
     json!({
         "Link": {
             "type": "object",
@@ -393,10 +397,38 @@ fn schemas() -> Value {
             "type": "object",
             "required": ["id", "links"],
             "properties": {
-                "id": text(), "title": text(), "description": text(), "attribution": text(), "dataType": text(),
-                "extent": { "type": "object" }, "crs": list(text()), "storageCrs": text(), "links": links(),
+                "id": text(), "title": text(), "description": text(), "attribution": text(), "attributionMediaType": text(), "dataType": text(),
+                "extent": { "type": "object", "properties": { "spatial": { "$ref": "#/components/schemas/Area" } } }, "crs": list(text()), "storageCrs": text(), "links": links(),
                 "minScaleDenominator": { "type": "number" }, "maxScaleDenominator": { "type": "number" },
                 "minCellSize": { "type": "number" }, "maxCellSize": { "type": "number" },
+            },
+        },
+        "Area": {
+            "type": "object",
+            "required": ["bbox"],
+            "properties": { "bbox": list(numbers(4, 6)), "crs": text(), "storageCrsBbox": list(numbers(4, 6)) },
+        },
+        "TileMatrixSetItem": {
+            "type": "object",
+            "required": ["id", "links"],
+            "properties": { "id": text(), "title": text(), "uri": text(), "links": links() },
+        },
+        "TileMatrixSet": {
+            "type": "object",
+            "required": ["id", "crs", "tileMatrices"],
+            "properties": {
+                "id": text(), "title": text(), "uri": text(), "crs": text(), "wellKnownScaleSet": text(),
+                "tileMatrices": list(json!({ "$ref": "#/components/schemas/TileMatrix" })),
+            },
+        },
+        // As the OGC's two-dimensional tile matrix sets (17-083r4) have it.
+        "TileMatrix": {
+            "type": "object",
+            "required": ["id", "scaleDenominator", "cellSize", "pointOfOrigin", "tileWidth", "tileHeight", "matrixWidth", "matrixHeight"],
+            "properties": {
+                "id": text(), "scaleDenominator": positive(), "cellSize": positive(), "pointOfOrigin": numbers(2, 2),
+                "cornerOfOrigin": { "type": "string", "enum": ["topLeft", "bottomLeft"] },
+                "tileWidth": pixels(), "tileHeight": pixels(), "matrixWidth": pixels(), "matrixHeight": pixels(),
             },
         },
         "TileSet": {
@@ -406,6 +438,7 @@ fn schemas() -> Value {
         },
         "Problem": {
             "type": "object",
+            "required": ["title", "status", "detail"],
             "properties": { "title": text(), "type": text(), "status": { "type": "integer" }, "detail": text() },
         },
     })

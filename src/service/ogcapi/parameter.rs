@@ -11,6 +11,8 @@ enum Shape {
     Flag,
     /// One of these; the first where none is given.
     Choice(&'static [&'static str]),
+    /// A format of images that this service offers.
+    Format,
     /// A collection of this service.
     Collection,
     /// A tile matrix set of this service.
@@ -37,11 +39,7 @@ const PARAMETERS: [(&str, Shape, &str); 22] = [
         Shape::Choice(&["swagger", "redoc"]),
         "The page of this document: with forms to try requests (`swagger`) or only to read (`redoc`).",
     ),
-    (
-        "f_image",
-        Shape::Choice(&["png", "jpeg"]),
-        "The format of the image; without it what the client accepts decides.",
-    ),
+    ("f_image", Shape::Format, "The format of the image; without it what the client accepts decides."),
     ("collectionId", Shape::Collection, "The collection's name."),
     ("tileMatrixSetId", Shape::Set, "The tile matrix set's name."),
     ("tileMatrix", Shape::Text, "The level of the tile matrix set, from 0 on."),
@@ -119,6 +117,10 @@ impl OgcApi {
             Shape::Text => json!({ "type": "string" }),
             Shape::Flag => json!({ "type": "boolean" }),
             Shape::Choice(values) => json!({ "type": "string", "enum": values, "default": values.first() }),
+            Shape::Format => {
+                let names: Vec<String> = self.offered().map(|[_, kind, _]| kind.to_lowercase()).collect();
+                json!({ "type": "string", "enum": names, "default": names.first() })
+            }
             Shape::Collection => json!({ "type": "string", "enum": self.names }),
             Shape::Set => {
                 let ids: Vec<&str> = self.grids.iter().map(|(id, _)| id.as_str()).collect();

@@ -47,11 +47,16 @@ pub fn check_document(parameters: &Parameters) -> Result<(), Refusal> {
 pub const IMAGE_FORMATS: [&str; 2] = ["png", "jpeg"];
 
 /// The format of an image: the extension of the path's last segment, `f`, what
-/// the client accepts; PNG where none of them says.
+/// the client accepts; the first that is `served` where none of them says.
 ///
 /// # Errors
 /// A format that is not served.
-pub fn image_format(file: &str, parameters: &Parameters, request: &Request) -> Result<Format, Refusal> {
+pub fn image_format(
+    file: &str,
+    parameters: &Parameters,
+    request: &Request,
+    served: &[Format],
+) -> Result<Format, Refusal> {
     if let Some((_, extension)) = file.split_once('.') {
         return match extension {
             "png" => Ok(Format::Png),
@@ -65,14 +70,11 @@ pub fn image_format(file: &str, parameters: &Parameters, request: &Request) -> R
         _ => {}
     }
     let accepted = accepts(request);
-    if accepted.contains("image/png") {
-        return Ok(Format::Png);
-    }
-    if accepted.contains("image/jpeg") {
-        return Ok(Format::Jpeg);
+    if let Some(named) = served.iter().find(|format| accepted.contains(format.mime())) {
+        return Ok(*named);
     }
     let takes_any = accepted.is_empty() || accepted.contains("*/*") || accepted.contains("image/*");
-    if takes_any { Ok(Format::Png) } else { Err(Refusal::not_acceptable(accepted)) }
+    served.first().filter(|_| takes_any).copied().ok_or_else(|| Refusal::not_acceptable(accepted))
 }
 
 /// A value that is there and not empty.

@@ -69,7 +69,8 @@ fn colours_have_names_and_numbers() {
 #[test]
 fn the_format_is_told_by_extension_then_parameter_then_accept() {
     let format = |file: &str, query: &str, accept: &str| {
-        request::image_format(file, &Parameters::parse(query), &asking(accept))
+        let both = [Format::Png, Format::Jpeg];
+        request::image_format(file, &Parameters::parse(query), &asking(accept), &both)
             .map_err(|refusal| refusal.status)
     };
     assert_eq!(format("map.jpg", "f=png", ""), Ok(Format::Jpeg));
@@ -79,6 +80,11 @@ fn the_format_is_told_by_extension_then_parameter_then_accept() {
     assert_eq!(format("map", "", ""), Ok(Format::Png));
     assert_eq!(format("map", "", "application/json"), Err(406));
     assert_eq!(format("3.tif", "", ""), Err(406));
+    // Where there is no PNG, nobody gets it for want of a wish.
+    let only = |accept: &str| {
+        request::image_format("map", &Parameters::parse(""), &asking(accept), &[Format::Jpeg]).ok()
+    };
+    assert_eq!((only(""), only("image/png,*/*")), (Some(Format::Jpeg), Some(Format::Jpeg)));
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Visit<'_> {
         request::check(&self.parameters, &known, &request::IMAGE_FORMATS)?;
         let subject = api.subject("ogcapi.tile", scope, &self.parameters)?;
         let grid = api.grid(place.set)?;
-        let format = request::image_format(place.column, &self.parameters, self.request)?;
+        let format =
+            request::image_format(place.column, &self.parameters, self.request, &self.api.served_formats())?;
         let level = level(grid, place.level)?;
         let (width, height) = tile_size(grid, level, &self.parameters)?;
         let size = api.limits.check(width, height)?;

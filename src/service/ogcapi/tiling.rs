@@ -70,7 +70,7 @@ impl Visit<'_> {
                 json!({
                     "id": level.to_string(),
                     "cellSize": resolution,
-                    "scaleDenominator": resolution / PIXEL_M,
+                    "scaleDenominator": resolution * grid.srs.meters_per_unit() / PIXEL_M,
                     "cornerOfOrigin": corner,
                     "pointOfOrigin": point,
                     "matrixWidth": columns,
@@ -141,10 +141,12 @@ impl Visit<'_> {
         let values = context! { config, id, name, place => scope_name(scope) };
         let answer = self.document("tile_set.html", id, &json, values);
         let template = format!("{}{path}/map/tiles/{}", self.frame.mount_path(), segment(id));
-        let template = format!(
-            "<{template}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}.png>; rel=\"item\"; type=\"image/png\""
-        );
-        Ok(super::draw::with_fields(answer, vec![("Link-Template".into(), template)]))
+        let fields = self.api.offered().take(1).map(|[mime, _, extension]| {
+            let place = "{tileMatrix}/{tileRow}/{tileCol}";
+            let value = format!("<{template}/{place}.{extension}>; rel=\"item\"; type=\"{mime}\"");
+            ("Link-Template".into(), value)
+        });
+        Ok(super::draw::with_fields(answer, fields.collect()))
     }
 
     /// What a list and the tile set's own document say of it.
@@ -164,7 +166,7 @@ impl Visit<'_> {
         let own = |kind: &str| format!("{id} map tileset {whose} (as {kind})");
         let mut links = Vec::from(self.scheme_links(id));
         links.extend(self.both([&own("JSON"), &own("HTML")], &path));
-        for (mime, kind, extension) in [("image/png", "PNG", "png"), ("image/jpeg", "JPEG", "jpg")] {
+        for [mime, kind, extension] in self.api.offered() {
             let title = format!("{id} map tiles {whose} (as {kind})");
             let template = format!("{path}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}.{extension}");
             let mut link = self.link("item", mime, &title, &template);
@@ -203,7 +205,7 @@ impl Visit<'_> {
             })
             .collect();
         json!({
-            "address": self.href(&format!("{path}/map/tiles/{}/{{z}}/{{y}}/{{x}}.png", segment(id))),
+            "address": self.href(&format!("{path}/map/tiles/{}/{{z}}/{{y}}/{{x}}.{}", segment(id), self.api.shown_extension())),
             "from_south": grid.origin == Origin::SouthWest,
             "tile_size": [grid.tile_size.0, grid.tile_size.1],
             "levels": levels,

@@ -186,9 +186,8 @@ pub(super) fn write_dimensions(xml: &mut XmlWriter, layer: &LayerNode) {
         let key = dimension.key();
         xml.open("Dimension").attribute("name", &key).attribute("default", &dimension.default);
         xml.attribute("nearestValue", "0");
-        if key.contains("time") {
-            xml.attribute("units", "ISO8601");
-        }
+        // Empty is how 1.3.0 says that there is none; it must be said.
+        xml.attribute("units", if key.contains("time") { "ISO8601" } else { "" });
         xml.text(&dimension.values.join(",")).close();
     }
 }
@@ -198,16 +197,15 @@ pub(super) fn write_edges(xml: &mut XmlWriter, [west, south, east, north]: &[Str
     xml.attribute("minx", west).attribute("miny", south).attribute("maxx", east).attribute("maxy", north);
 }
 
+/// In place of a coarsest scale where there is none: versions before 1.3.0 want both.
+const SCALE_HINT_MAX: &str = "1e+20";
+
 /// Scales as versions before 1.3.0 have them: metres across the diagonal of a pixel.
 pub(super) fn write_scale_hint(xml: &mut XmlWriter, layer: &LayerNode) {
     let Some(range) = layer.res_range else { return };
     let diagonal = |resolution: f64| number((2.0 * resolution * resolution).sqrt());
     xml.open("ScaleHint");
-    if let Some(finest) = range.finest.filter(|finest| *finest > 0.0) {
-        xml.attribute("min", &diagonal(finest));
-    }
-    if let Some(coarsest) = range.coarsest {
-        xml.attribute("max", &diagonal(coarsest));
-    }
+    let coarsest = range.coarsest.map_or_else(|| SCALE_HINT_MAX.to_owned(), diagonal);
+    xml.attribute("min", &diagonal(range.finest.unwrap_or(0.0))).attribute("max", &coarsest);
     xml.close();
 }

@@ -72,7 +72,7 @@ impl Wms {
             xml.leaf("Resolutions", &resolutions)
                 .leaf("Width", &grid.tile_size.0.to_string())
                 .leaf("Height", &grid.tile_size.1.to_string())
-                .leaf("Format", layer.layer.tiles.format().mime())
+                .leaf("Format", layer.mime)
                 .leaf("Layers", &layer.layer.name)
                 .leaf("Styles", "");
             xml.close();
@@ -114,10 +114,10 @@ impl Wms {
             write_edges(xml, &edges);
             xml.close();
         }
+        write_dimensions(xml, layer);
         if !is_110 {
             write_metadata_urls(xml, layer);
         }
-        write_dimensions(xml, layer);
         if let Some((query, (width, height))) = Wms::legend_query(layer) {
             xml.open("Style").leaf("Name", "default").leaf("Title", "default");
             xml.open("LegendURL")

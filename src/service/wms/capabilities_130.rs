@@ -91,11 +91,11 @@ impl Wms {
             }
         }
         self.write_extents_130(xml, layer);
+        write_dimensions(xml, layer);
         if let Some(attribution) = &metadata.attribution {
             write_attribution(xml, attribution);
         }
         write_identifiers(xml, layer);
-        write_dimensions(xml, layer);
         write_metadata_urls(xml, "MetadataURL", &metadata.metadata_urls);
         write_metadata_urls(xml, "DataURL", &metadata.data_urls);
         write_metadata_urls(xml, "FeatureListURL", &metadata.feature_list_urls);

@@ -68,9 +68,6 @@ impl Wms {
         require(&names, parameters, telling)?;
         let extent = parse_extent(parameters)?;
         check_styles(parameters)?;
-        if self.strict {
-            self.find_format(version, parameters, telling)?;
-        }
         self.known_layers("layers", parameters)?;
         let (_, srs) = self.find_srs(version, parameters)?;
         let size = parse_size(parameters)
@@ -84,34 +81,47 @@ impl Wms {
             srs,
             position,
             info_format: mime.clone(),
-            format: text("format"),
-            feature_count: text("feature_count"),
+            format: picture_format(parameters),
+            feature_count: parameters.first("feature_count").filter(|n| !n.is_empty()).map(str::to_owned),
         };
         Ok(PlannedInfo { infos: self.asked_infos(parameters)?, request, mime })
     }
 
     fn asked_infos(&self, parameters: &Parameters) -> Result<Vec<Arc<dyn InfoLayer>>, Failure> {
         let mut asked = Vec::new();
-        for name in self.known_layers("query_layers", parameters)? {
-            let Some(at) = self.layers.find(&name) else { continue };
+        let lists = parameters.values("query_layers").unwrap_or_default().iter();
+        for name in lists.flat_map(|list| list.split(',')) {
+            let Some(at) = self.layers.find(name) else {
+                return Err(Failure::coded("LayerNotDefined", format!("unknown layer: {name}")));
+            };
             if !self.layers.node(at).queryable {
                 return Err(Failure::new(format!("layer {name} is not queryable")));
             }
-            story::name_layer(&name);
+            story::name_layer(name);
             self.layers.drawing(at, &mut asked);
         }
         Ok(asked.into_iter().flat_map(|at| &self.layers.node(at).infos).cloned().collect())
     }
 }
 
+/// The format of the picture that was clicked on: sources are told its bare type.
+fn picture_format(parameters: &Parameters) -> Option<String> {
+    let asked = parameters.first("format")?;
+    let subtype = asked.split_once('/').map_or(asked, |(_, subtype)| subtype);
+    let subtype = subtype.split(';').next().unwrap_or_default().trim();
+    (!subtype.is_empty()).then(|| format!("image/{subtype}"))
+}
+
 fn parse_position(parameters: &Parameters, column: &str, row: &str) -> Result<Position, Failure> {
-    let texts = [column, row].map(|name| parameters.first(name).unwrap_or_default().trim());
+    let texts = [column, row].map(|name| parameters.whole(name));
     let is_whole = !texts.iter().any(|text| text.contains('.'));
-    let [x, y] = texts.map(|text| text.parse::<f64>().ok().filter(|value| value.abs() < 1e9));
+    let [x, y] = texts.map(|text| {
+        let text = text.trim();
+        let value = if is_whole { text.parse::<i32>().ok().map(f64::from) } else { text.parse().ok() };
+        value.filter(|value: &f64| value.abs() < 1e9)
+    });
     match (x, y) {
-        (Some(x), Some(y)) if !is_whole || (x.fract() == 0.0 && y.fract() == 0.0) => {
-            Ok(Position { x, y, is_whole })
-        }
+        (Some(x), Some(y)) => Ok(Position { x, y, is_whole }),
         _ => Err(Failure::new(format!("invalid position: {column} and {row} must be numbers"))),
     }
 }

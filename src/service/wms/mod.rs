@@ -185,8 +185,10 @@ impl Wms {
                 return Telling::xml(highest).answer(failure);
             }
         };
-        let name = parameters.first("request").unwrap_or("None");
-        let operation = Operation::parse(name)
+        let name = parameters.first("request").map(str::to_lowercase);
+        let operation = name
+            .as_deref()
+            .and_then(Operation::parse)
             .filter(|operation| *operation != Operation::LegendGraphic || version >= WmsVersion::V111);
         match operation {
             Some(Operation::Map) => self.get_map(version, parameters, request),
@@ -194,7 +196,9 @@ impl Wms {
             Some(Operation::FeatureInfo) => self.get_feature_info(version, parameters),
             Some(Operation::LegendGraphic) => self.get_legend(version, parameters),
             None => {
-                let failure = Failure::new(format!("unknown WMS request type '{}'", name.to_lowercase()));
+                let name = name.as_deref().unwrap_or("None");
+                let name = if name == "getlegendgraphic" { "legendgraphic" } else { name };
+                let failure = Failure::new(format!("unknown WMS request type '{name}'"));
                 self.telling(version, parameters).answer(failure)
             }
         }

@@ -260,15 +260,19 @@ impl Wms {
         telling: &mut Telling,
     ) -> Result<usize, Failure> {
         let asked = parameters.joined("format").unwrap_or_default();
-        let short = (version == WmsVersion::V100).then(|| asked.to_lowercase());
-        let is_asked = |mime: &str| {
-            let subtype = mime.split_once('/').map_or(mime, |(_, subtype)| subtype);
-            mime == asked || short.as_deref().is_some_and(|short| subtype.to_lowercase() == short)
-        };
-        self.image_formats.iter().position(|(mime, _)| is_asked(mime)).ok_or_else(|| {
+        self.format_named(version, &asked).ok_or_else(|| {
             telling.use_png();
             Failure::coded("InvalidFormat", format!("unsupported image format: {asked}"))
         })
+    }
+
+    /// Which of the served formats is asked for; WMS 1.0.0 writes `PNG` too.
+    fn format_named(&self, version: WmsVersion, asked: &str) -> Option<usize> {
+        let is_asked = |mime: &str| {
+            let subtype = mime.split_once('/').map_or(mime, |(_, subtype)| subtype);
+            mime == asked || (version == WmsVersion::V100 && subtype.to_uppercase() == asked)
+        };
+        self.image_formats.iter().position(|(mime, _)| is_asked(mime))
     }
 
     pub(super) fn find_srs(
@@ -299,8 +303,8 @@ impl Wms {
             Some((256, 256))
         };
         let Some(size) = size.filter(|size| self.size_is_allowed(*size)) else { return telling };
-        let mime = parameters.joined("format").unwrap_or_default();
-        let known = self.image_formats.iter().find(|(known, _)| *known == mime);
+        let known = self.format_named(version, &parameters.joined("format").unwrap_or_default());
+        let known = known.map(|at| &self.image_formats[at]);
         telling.image = Some(ImageTelling {
             is_blank,
             size,

@@ -48,7 +48,7 @@ impl Wmts {
         };
         let position = Position::whole(side("i", pixel.column)?, side("j", pixel.row)?);
         let grid = layer.grid();
-        story::name_layer(query.layer);
+        story::name_layer(&query.layer);
         let work = InfoWork {
             infos: layer.layer.infos.clone(),
             request: InfoRequest {

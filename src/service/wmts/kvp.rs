@@ -1,5 +1,7 @@
 //! WMTS by key-value pairs.
 
+use std::borrow::Cow;
+
 use super::feature_info::InfoPixel;
 use super::{TileQuery, Wmts};
 use crate::service::Answer;
@@ -39,11 +41,10 @@ impl Wmts {
 
     fn kvp_feature_info(&self, parameters: &Parameters) -> Result<Answer, Failure> {
         require(parameters, TILE_PARAMETERS.iter().chain(&INFO_PARAMETERS))?;
-        let info_format = parameters.first("infoformat").unwrap_or_default();
         let pixel = InfoPixel {
-            column: parameters.first("i").unwrap_or_default(),
-            row: parameters.first("j").unwrap_or_default(),
-            format: info_format,
+            column: &parameters.whole("i"),
+            row: &parameters.whole("j"),
+            format: &parameters.whole("infoformat"),
             feature_count: parameters.first("feature_count"),
         };
         self.feature_info(&TileQuery::of(parameters), &pixel)
@@ -52,16 +53,16 @@ impl Wmts {
 
 impl<'a> TileQuery<'a> {
     pub(super) fn of(parameters: &'a Parameters) -> TileQuery<'a> {
-        let value = |name| parameters.first(name).unwrap_or_default();
-        let format = value("format");
-        let format = format.split_once('/').map_or(format, |(_, subtype)| subtype);
+        let value = |name| parameters.whole(name);
+        let format = parameters.first("format").unwrap_or_default();
+        let subtype = format.split_once('/').map_or(format, |(_, subtype)| subtype);
         TileQuery {
             layer: value("layer"),
             matrix_set: value("tilematrixset"),
             matrix: value("tilematrix"),
             column: value("tilecol"),
             row: value("tilerow"),
-            format: format.split(';').next().unwrap_or_default().trim(),
+            format: Cow::Borrowed(subtype.split(';').next().unwrap_or_default().trim()),
         }
     }
 }

@@ -6,6 +6,7 @@ mod feature_info;
 pub mod kvp;
 pub mod rest;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -73,13 +74,13 @@ pub struct Wmts {
 
 /// A tile as either way of asking names it.
 struct TileQuery<'a> {
-    layer: &'a str,
-    matrix_set: &'a str,
-    matrix: &'a str,
-    column: &'a str,
-    row: &'a str,
+    layer: Cow<'a, str>,
+    matrix_set: Cow<'a, str>,
+    matrix: Cow<'a, str>,
+    column: Cow<'a, str>,
+    row: Cow<'a, str>,
     /// Empty: the layer's own.
-    format: &'a str,
+    format: Cow<'a, str>,
 }
 
 impl Wmts {
@@ -160,7 +161,7 @@ impl Wmts {
             let message = format!("unknown tilematrixset: {}", query.matrix_set);
             Failure::coded("InvalidParameterValue", message)
         };
-        self.layer(query.layer)?.on_grid(query.matrix_set).ok_or_else(unknown)
+        self.layer(&query.layer)?.on_grid(&query.matrix_set).ok_or_else(unknown)
     }
 
     /// The question that key-value pairs put to whoever guards the site; `None`
@@ -205,7 +206,7 @@ impl Wmts {
         let layer = self.layer_on_grid(query)?;
         let tile = query.tile()?;
         if !query.format.is_empty() {
-            layer.check_format(query.format)?;
+            layer.check_format(&query.format)?;
         }
         let coord = layer.coord(tile, false, Some(Origin::NorthWest))?;
         let dimensions = layer.dimensions(value_of)?;
@@ -218,14 +219,9 @@ impl TileQuery<'_> {
         let invalid = |what: &str, value: &str| {
             Failure::coded("InvalidParameterValue", format!("invalid {what} ({value})"))
         };
-        let x = plain_integer(self.column).ok_or_else(|| invalid("tilecol", self.column))?;
-        let y = plain_integer(self.row).ok_or_else(|| invalid("tilerow", self.row))?;
-        // Identifiers of matrices have two digits: 00, 01, …
-        let matrix = match self.matrix.strip_prefix('0') {
-            Some(rest) if rest.len() == 1 => rest,
-            _ => self.matrix,
-        };
-        let z = plain_integer(matrix).ok_or_else(|| invalid("tilematrix", self.matrix))?;
+        let x = plain_integer(&self.column).ok_or_else(|| invalid("tilecol", &self.column))?;
+        let y = plain_integer(&self.row).ok_or_else(|| invalid("tilerow", &self.row))?;
+        let z = plain_integer(&self.matrix).ok_or_else(|| invalid("tilematrix", &self.matrix))?;
         Ok(PublicTile { x, y, z })
     }
 }

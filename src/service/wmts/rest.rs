@@ -1,5 +1,7 @@
 //! WMTS by paths: the template that says where each value stands.
 
+use std::borrow::Cow;
+
 use super::feature_info::InfoPixel;
 use super::{TileQuery, Wmts};
 use crate::service::Answer;
@@ -140,7 +142,8 @@ impl PathTemplate {
         path
     }
 
-    /// The values of all variables if the whole of `path` fits.
+    /// The values of all variables if `path` fits; what follows the last of
+    /// them is not looked at, as in MapProxy.
     pub fn values<'t, 'p>(&'t self, path: &'p str) -> Option<TemplateValues<'t, 'p>> {
         let mut values = Vec::with_capacity(8);
         let mut steps = STEPS_MAX;
@@ -188,7 +191,7 @@ impl Kind {
     }
 }
 
-/// Fits tokens to the whole of `path`, longest values first.
+/// Fits tokens to the beginning of `path`, longest values first.
 fn fit<'t, 'p>(
     tokens: &'t [Token],
     path: &'p str,
@@ -198,7 +201,7 @@ fn fit<'t, 'p>(
     let Some(left) = steps.checked_sub(1) else { return false };
     *steps = left;
     match tokens.split_first() {
-        None => path.is_empty(),
+        None => true,
         Some((Token::Literal(literal), rest)) => match path.strip_prefix(literal.as_str()) {
             Some(after) => fit(rest, after, values, steps),
             None => false,
@@ -283,7 +286,7 @@ impl Wmts {
 
 impl<'p> TileQuery<'p> {
     fn at(values: &TemplateValues<'_, 'p>) -> TileQuery<'p> {
-        let value = |name| values.get(name).unwrap_or_default();
+        let value = |name| Cow::Borrowed(values.get(name).unwrap_or_default());
         TileQuery {
             layer: value("Layer"),
             matrix_set: value("TileMatrixSet"),
@@ -306,7 +309,7 @@ mod tests {
             "/{{Layer}}/{{Time}}/{{TileMatrixSet}}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}.{{Format}}";
         for (template, path, expected) in [
             (DEFAULT_TEMPLATE, "/a.b/G:1/00/3/-4.png", Some(vec![("Layer", "a.b"), ("TileRow", "-4")])),
-            (DEFAULT_TEMPLATE, "/a/G/1/3/4.png/x", None),
+            (DEFAULT_TEMPLATE, "/a/G/1/3/4.png/x", Some(vec![("TileRow", "4"), ("Format", "png")])),
             (DEFAULT_TEMPLATE, "/a/G/1/3/+4.png", None),
             (DEFAULT_TEMPLATE, "/a/G/x/3/4.png", None),
             (DEFAULT_TEMPLATE, "/a b/G/1/3/4.png", None),
