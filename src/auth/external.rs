@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::Identity;
+use super::{Identity, Opinion};
 use crate::conf::daemon::auth;
 use crate::geo::{Coverage, Extent, Srs};
 use crate::log;
 use crate::plan::Turn;
-use crate::service::permit::{LayerPermit, Partial, Permit, Question, Verdict};
-use crate::wire::{Method, Request};
+use crate::service::callback;
+use crate::service::permit::{LayerPermit, Partial, Permit, Question};
+use crate::wire::Request;
 
 /// Answers that are kept.
 const ANSWERS_MAX: usize = 10_000;
@@ -52,38 +53,21 @@ impl External {
         External { shared: Arc::new(shared) }
     }
 
-    pub fn decide(&self, identity: Option<&Identity>, request: &Request, question: &Question) -> Verdict {
+    pub fn decide(&self, identity: Option<&Identity>, request: &Request, question: &Question) -> Opinion {
         let shared = &self.shared;
         let body = shared.question(identity, question);
-        let fields = shared.fields(request);
+        let fields = callback::fields(&shared.options.fields, request);
         let case = (body.to_string(), fields);
         let kept = shared.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&case).cloned();
         if let Some((at, permit)) = kept
             && at.elapsed() < Duration::from_secs(shared.options.cache_s)
         {
-            return Verdict::Known(permit);
+            return Opinion::Known(permit);
         }
         let shared = Arc::clone(shared);
-        let facts = facts(request);
-        Verdict::Wait(Box::new(move |turn| shared.ask(body, facts, case, turn)))
+        let facts = callback::facts(request);
+        Opinion::Wait(Box::new(move |turn| shared.ask(body, facts, case, turn)))
     }
-}
-
-/// What a callback may want to see of the request, but nothing is kept by.
-fn facts(request: &Request) -> Map<String, Value> {
-    let method = match &request.method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Options => "OPTIONS",
-        Method::Other(name) => name,
-    };
-    let mut facts = Map::new();
-    facts.insert("method".into(), method.into());
-    facts.insert("path".into(), request.path.clone().into());
-    facts.insert("query_string".into(), request.query.clone().into());
-    facts.insert("remote_addr".into(), request.peer.map(|peer| peer.to_string()).into());
-    facts
 }
 
 impl Shared {
@@ -103,14 +87,6 @@ impl Shared {
             fields.insert("query_extent".into(), extent.unwrap_or(Value::Null));
         }
         body
-    }
-
-    fn fields(&self, request: &Request) -> Vec<(String, String)> {
-        let found = self.options.fields.iter().filter_map(|name| {
-            let values: Vec<&str> = request.headers.all(name).collect();
-            (!values.is_empty()).then(|| (name.clone(), values.join(", ")))
-        });
-        found.collect()
     }
 
     fn ask(&self, body: Value, facts: Map<String, Value>, case: Case, turn: &Turn) -> Permit {

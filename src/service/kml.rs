@@ -11,6 +11,7 @@ use super::exception::{Failure, document_of_type, plain_failure};
 use super::metadata::ServiceMetadata;
 use super::permit::{Feature, Kind, Question};
 use super::question::{about_layer, about_tile};
+use super::site::Manners;
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer};
 use super::tms::{LayerTable, TilePath};
 use super::xml::XmlWriter;
@@ -51,10 +52,10 @@ struct SubTile {
 }
 
 impl Kml {
-    pub fn new(parts: KmlParts, cors: Option<&str>, hide_error_details: bool) -> Kml {
+    pub fn new(parts: KmlParts, manners: &Manners) -> Kml {
         Kml {
             layers: LayerTable::new(parts.layers, parts.use_grid_names),
-            answers: TileAnswers::new(parts.expires_s, cors, hide_error_details, plain_failure),
+            answers: TileAnswers::new(Kind::Kml, "kml", parts.expires_s, manners, plain_failure),
             geographic: Srs::parse("EPSG:4326").ok(),
             mercator: Srs::parse("EPSG:900913").ok(),
         }

@@ -157,11 +157,19 @@ pub enum Permit {
     Unavailable,
 }
 
+/// A permit, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub permit: Permit,
+    /// The name of whoever asks, where he is known.
+    pub user: Option<String>,
+}
+
 /// A decision, or how to get it.
 pub enum Verdict {
-    Known(Permit),
+    Known(Decision),
     /// It takes time (a password, a question to somebody else): on a thread.
-    Wait(Box<dyn FnOnce(&Turn) -> Permit + Send>),
+    Wait(Box<dyn FnOnce(&Turn) -> Decision + Send>),
 }
 
 /// Who decides.

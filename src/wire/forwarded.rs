@@ -165,6 +165,8 @@ mod tests {
             headers: Headers(fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()),
             body: Vec::new(),
             peer: peer.parse().ok(),
+            remote_user: None,
+            user: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::harness::painted::{self, MERC};
 use crate::harness::{Answer, Daemon, Reply, TestDir, Upstream};
 
 /// Two layers in a group, each with a cache, feature info and a legend.
-fn guarded_map(upstream: &Upstream) -> String {
+pub fn guarded_map(upstream: &Upstream) -> String {
     let source = |name: &str| {
         format!(
             "  {name}:\n    type: wms\n    wms_opts: {{featureinfo: true, legendgraphic: true}}\n    \
@@ -36,7 +36,7 @@ fn guarded_map(upstream: &Upstream) -> String {
     )
 }
 
-fn upstream() -> Upstream {
+pub fn upstream() -> Upstream {
     Upstream::scripted(|target| {
         let asks = |name: &str| target.to_ascii_lowercase().contains(&format!("request={name}"));
         if asks("getfeatureinfo") {
@@ -58,7 +58,7 @@ fn edges(level: u32, column: u32, row: u32) -> [f64; 4] {
 
 /// A request for pixels or a document about a place: of each service one.
 /// `{layer}` stands for the layer.
-fn targets(level: u32, column: u32, row: u32) -> Vec<(&'static str, String)> {
+pub fn targets(level: u32, column: u32, row: u32) -> Vec<(&'static str, String)> {
     let south = (1 << level) - 1 - row;
     let [west, bottom, east, north] = edges(level, column, row);
     let bbox = format!("{west},{bottom},{east},{north}");
@@ -103,7 +103,7 @@ fn targets(level: u32, column: u32, row: u32) -> Vec<(&'static str, String)> {
 }
 
 /// Documents about one layer.
-const LAYER_DOCUMENTS: &[(&str, &str)] = &[
+pub const LAYER_DOCUMENTS: &[(&str, &str)] = &[
     (
         "legend",
         "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetLegendGraphic&LAYER={layer}&FORMAT=image/png&SLD_VERSION=1.1.0",
@@ -127,7 +127,7 @@ const LISTS: &[(&str, &str)] = &[
     ("demo", "/demo/"),
 ];
 
-fn sha256(key: &str) -> String {
+pub fn sha256(key: &str) -> String {
     digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -145,7 +145,7 @@ fn rules() -> String {
     )
 }
 
-fn ask(daemon: &Daemon, fields: &str, target: &str) -> Reply {
+pub fn ask(daemon: &Daemon, fields: &str, target: &str) -> Reply {
     let mut client = daemon.client();
     client.send(format!("GET {target} HTTP/1.1\r\nHost: maps.test\r\n{fields}\r\n")).expect("sent");
     client.read_reply(false).unwrap_or_else(|end| panic!("{target}: {end:?}\n{}", daemon.log()))
@@ -158,21 +158,21 @@ fn as_user(daemon: &Daemon, user: &str, target: &str) -> Reply {
 
 /// Faults of many requests at once.
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub struct Faults(Vec<String>);
 
 impl Faults {
-    fn check(&mut self, is_right: bool, what: impl FnOnce() -> String) {
+    pub fn check(&mut self, is_right: bool, what: impl FnOnce() -> String) {
         if !is_right {
             self.0.push(what());
         }
     }
 
-    fn end(self) {
+    pub fn end(self) {
         assert!(self.0.is_empty(), "{} faults\n{}", self.0.len(), self.0.join("\n"));
     }
 }
 
-fn told(reply: &Reply) -> String {
+pub fn told(reply: &Reply) -> String {
     format!("{} {} {:.160}", reply.status, reply.content_type(), reply.text())
 }
 

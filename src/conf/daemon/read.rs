@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::auth;
 use super::{Daemon, Fsync, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol};
+use super::{auth, decorate};
 use crate::conf::check::Checker;
 use crate::conf::files::FileSet;
 use crate::conf::finding::{Finding, Findings};
@@ -25,6 +25,7 @@ static DAEMON: Table = Table {
         key("listen", List(&Map(&[&LISTEN]))),
         key("trusted_proxies", List(&Text)),
         key("auth", Map(&[&auth::AUTH])),
+        key("decorate", List(&Map(&[&decorate::DECORATE]))),
         key("forwarded_fields", Choice(&["x-forwarded", "forwarded"])),
         key("workers", OneOf(&[Choice(&["auto"]), Int])),
         key("user", Text),
@@ -227,6 +228,10 @@ fn read(
         },
         proxies: reader.proxies(findings),
         auth: root.get("auth").map(|node| auth::read(node, reader.dir, files, findings)),
+        decorate: match root.get("decorate") {
+            Some(node) => decorate::read(node, reader.dir, files, findings),
+            None => Vec::new(),
+        },
         limits: root.get("limits").map(|node| read_limits(node, findings)).unwrap_or_default(),
         watch: root.get("watch").and_then(Node::bool).unwrap_or(false),
         allow_listing: root.get("allow_listing").and_then(Node::bool).unwrap_or(false),
