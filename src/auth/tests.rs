@@ -79,6 +79,7 @@ fn auth() -> Auth {
             parameter: Some("token".into()),
         }),
         trusted_headers: Some(TrustedHeaders { user: "X-User".into(), groups: Some("X-Groups".into()) }),
+        remote_user: false,
         groups: [("ann".to_owned(), vec!["staff".to_owned()])].into(),
         rules: Vec::new(),
         external: None,

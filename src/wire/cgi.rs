@@ -165,7 +165,7 @@ pub fn read(pairs: &Pairs, mount: &Mount, limits: &Limits) -> Result<Head, Refus
             headers: read_headers(pairs, scheme, limits)?,
             body: Vec::new(),
             peer: remote.and_then(|address| read_address(&address)),
-            remote_user: read_user(pairs)?,
+            remote_user: text(pairs, "REMOTE_USER")?.map(Cow::into_owned),
             user: None,
         },
         minor: u8::from(text(pairs, "SERVER_PROTOCOL")?.as_deref() != Some("HTTP/1.0")),
@@ -196,16 +196,6 @@ fn is_https(pairs: &Pairs) -> Result<bool, Refusal> {
         return Ok(!matches!(https.to_ascii_lowercase().as_str(), "off" | "0" | "no" | "false"));
     }
     Ok(text(pairs, "REQUEST_SCHEME")?.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")))
-}
-
-/// `REMOTE_USER`; two that differ say nothing that could be believed.
-fn read_user(pairs: &Pairs) -> Result<Option<String>, Refusal> {
-    let mut values = pairs.iter().filter(|(name, _)| *name == b"REMOTE_USER").map(|(_, value)| value);
-    let Some(first) = values.next() else { return Ok(None) };
-    if values.any(|other| other != first) {
-        return Err(bad("more than one REMOTE_USER"));
-    }
-    Ok(text(pairs, "REMOTE_USER")?.map(Cow::into_owned))
 }
 
 fn read_address(text: &str) -> Option<IpAddr> {

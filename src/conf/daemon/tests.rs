@@ -228,3 +228,29 @@ fn what_is_added_to_pictures_is_one_thing_with_its_own_keys() {
         assert!(told.contains(part), "{entry}: {told}");
     }
 }
+
+#[test]
+fn who_may_name_users_by_remote_user_is_clear() {
+    let auth = "\nauth: {remote_user: yes, rules: [{who: signed_in}]}\n";
+    let http = "{http: '*:80'}";
+    for (listen, more, refusal) in [
+        ("{fastcgi: var/socket}", "", None),
+        ("{scgi: '127.0.0.1:4000'}", "", None),
+        ("{uwsgi: '*:4000'}", "trusted_proxies: [10.0.0.7]", None),
+        ("{uwsgi: '*:4000'}", "", Some("auth.remote_user: needs `trusted_proxies`")),
+        (
+            http,
+            "trusted_proxies: [10.0.0.7]",
+            Some("auth.remote_user: is of use only with a listener of fastcgi"),
+        ),
+    ] {
+        let text =
+            format!("listen: [{http}, {listen}]{auth}{more}").replace(&format!("{http}, {http}"), http);
+        match refusal {
+            None => assert!(
+                daemon(&text).0.is_some_and(|daemon| daemon.auth.is_some_and(|auth| auth.remote_user))
+            ),
+            Some(part) => assert!(refused(&text).contains(part), "{text}"),
+        }
+    }
+}
