@@ -108,6 +108,10 @@ impl Kml {
         let path = TilePath::parse(below)?;
         let layer = self.layers.find(path.layer, path.spec, FALLBACKS).ok()?;
         Some(match layer.coord(path.tile, false, Some(Origin::SouthWest)) {
+            // A document shows nothing itself, and leads to levels below its own.
+            Ok(coord) if path.format == "kml" => {
+                Question { level: None, ..about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord) }
+            }
             Ok(coord) => about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord),
             // Who may ask is told what is wrong with it.
             Err(_) => about_layer(Kind::Kml, "kml", Feature::Tile, layer),
