@@ -15,8 +15,9 @@ pub enum Class {
     Picture,
     /// Pixels of both layers, which nobody names.
     DataSet,
-    /// What is at one point of a layer.
-    Info,
+    /// What is at one point of a layer: in a quarter of the picture, counted
+    /// from the west.
+    Info(usize),
     /// A document (or legend) about one layer.
     About,
     /// A document about all layers, which names them.
@@ -50,6 +51,8 @@ pub const OUTCOMES: [Outcome; 4] = [Outcome::Full, Outcome::Part, Outcome::None,
 
 /// Half of tile 5/17/11 lies in it (its west), 5/16/11 whole, 5/20/11 not at all.
 const AREA: [f64; 4] = [0.0, 0.0, 16.875, 80.0];
+/// Points in the first and in the last quarter of a picture of 256 pixels.
+const POINTS: [(usize, u32); 2] = [(0, 20), (3, 230)];
 /// Levels that are allowed, where levels count.
 const LEVELS: (u32, u32) = (3, 5);
 
@@ -81,14 +84,15 @@ pub fn requests((level, column, row): (u32, u32, u32)) -> Vec<(Class, String)> {
         let what = format!(
             "LAYERS={{layer}}&STYLES=&{srs}=EPSG:3857&BBOX={bbox}&WIDTH=256&HEIGHT=256&FORMAT={format}"
         );
-        let point = if version == "1.3.0" { "I=20&J=128" } else { "X=20&Y=128" };
+        let [x, y] = if version == "1.3.0" { ["I", "J"] } else { ["X", "Y"] };
         all.push((Picture, format!("/service?{service}&REQUEST={map}&{what}")));
-        all.push((
-            Info,
-            format!(
-                "/service?{service}&REQUEST={info}&{what}&QUERY_LAYERS={{layer}}&{point}&INFO_FORMAT=text/plain"
-            ),
-        ));
+        for (quarter, at) in POINTS {
+            let point = format!("{x}={at}&{y}=128&INFO_FORMAT=text/plain");
+            all.push((
+                Info(quarter),
+                format!("/service?{service}&REQUEST={info}&{what}&QUERY_LAYERS={{layer}}&{point}"),
+            ));
+        }
         all.push((List, format!("/service?{service}&REQUEST={capabilities}")));
         if version >= "1.1.1" {
             let legend = "REQUEST=GetLegendGraphic&LAYER={layer}&FORMAT=image/png&SLD_VERSION=1.1.0";
@@ -96,7 +100,9 @@ pub fn requests((level, column, row): (u32, u32, u32)) -> Vec<(Class, String)> {
             all.push((About, format!("/ows?{service}&{}", legend.replace("image/png", "application/json"))));
         }
     }
-    let map = all[6].1.clone();
+    let is_map = |target: &str| target.contains("1.1.1") && target.contains("GetMap");
+    let map = all.iter().find(|(_, target)| is_map(target)).map(|(_, target)| target.clone());
+    let map = map.expect("a map of version 1.1.1");
     all.push((Picture, format!("{map}&TILED=true")));
     all.push((Picture, map.replace("/service", "/ows")));
     all.push((Picture, map.replace("/service", "/wms")));
@@ -107,16 +113,14 @@ pub fn requests((level, column, row): (u32, u32, u32)) -> Vec<(Class, String)> {
     );
     let wmts = "/service?SERVICE=WMTS&VERSION=1.0.0";
     all.push((Picture, format!("{wmts}&REQUEST=GetTile&LAYER={{layer}}&STYLE=&{tile}")));
-    all.push((
-        Info,
-        format!(
-            "{wmts}&REQUEST=GetFeatureInfo&LAYER={{layer}}&STYLE=&{tile}&INFOFORMAT=text/plain&I=20&J=128"
-        ),
-    ));
-    all.push((List, format!("{wmts}&REQUEST=GetCapabilities")));
     let rest = format!("/wmts/{{layer}}/GLOBAL_WEBMERCATOR/{level:02}/{column}/{row}");
+    for (quarter, at) in POINTS {
+        let asked = format!("{wmts}&REQUEST=GetFeatureInfo&LAYER={{layer}}&STYLE=&{tile}");
+        all.push((Info(quarter), format!("{asked}&INFOFORMAT=text/plain&I={at}&J=128")));
+        all.push((Info(quarter), format!("{rest}/{at}/128.txt")));
+    }
+    all.push((List, format!("{wmts}&REQUEST=GetCapabilities")));
     all.push((Picture, format!("{rest}.png")));
-    all.push((Info, format!("{rest}/20/128.txt")));
     all.push((List, "/wmts/1.0.0/WMTSCapabilities.xml".into()));
     // TMS, plain tiles, KML
     all.push((Picture, format!("/tms/1.0.0/{{layer}}/EPSG3857/{}/{column}/{south}.png", level - 1)));
@@ -272,7 +276,7 @@ impl Case<'_> {
             (Kind::Layer, Outcome::Part) => !(is_closed && is_about_one),
             (Kind::Layer, _) => false,
             // Documents are about all levels.
-            (Kind::Level, _) if !matches!(self.class, Picture | DataSet | Info) => true,
+            (Kind::Level, _) if !matches!(self.class, Picture | DataSet | Info(_)) => true,
             (Kind::Level, Outcome::Part) => !(is_closed && is_about_one),
             (Kind::Level, _) => false,
         };
@@ -286,6 +290,30 @@ impl Case<'_> {
             (Kind::Geometry, Outcome::None) => [false; 4],
             _ => [true; 4],
         }
+    }
+
+    /// Documents that tell where a layer lies tell the part that may be seen.
+    fn check_extent(&self, reply: &Reply, faults: &mut Faults) {
+        // Legends, pages with maps, and documents about the grid.
+        let tells = [
+            "GetCapabilities",
+            "REQUEST=capabilities",
+            "Capabilities.xml",
+            "/tms/1.0.0/",
+            "/ogcapi/collections",
+        ];
+        let silent = ["html", "/map/tiles", "KML"];
+        let is_list_of_tms = self.target == "/tms/1.0.0/";
+        let has = |list: &[&str]| list.iter().any(|part| self.target.contains(part));
+        if self.kind != Kind::Geometry || !has(&tells) || has(&silent) || is_list_of_tms {
+            return;
+        }
+        // 16.875 degrees, or the same in metres.
+        let text = reply.text();
+        let is_cut = text.contains("16.875") || text.contains("1878516.4");
+        faults.check(is_cut, || {
+            format!("{:?} {} tells the whole extent: {text:.2000}", self.outcome, self.target)
+        });
     }
 
     fn check(&self, reply: &Reply, faults: &mut Faults) {
@@ -311,11 +339,12 @@ impl Case<'_> {
                     faults.check(right.is_ok(), || format!("{}: {right:?}", what()));
                 }
             }
-            Info => {
-                let is_within = self.quarters()[0];
+            Info(quarter) => {
+                let is_within = self.quarters()[quarter];
                 faults.check((reply.text() == "here it is") == is_within, what);
             }
             List => {
+                self.check_extent(reply, faults);
                 let hidden = (self.kind, self.outcome) == (Kind::Layer, Outcome::Part);
                 for (layer, is_expected) in [("open", true), ("closed", !hidden)] {
                     faults.check(is_named(&reply.text(), layer) == is_expected, || {
@@ -323,7 +352,10 @@ impl Case<'_> {
                     });
                 }
             }
-            About => faults.check(!reply.body.is_empty(), what),
+            About => {
+                faults.check(!reply.body.is_empty(), what);
+                self.check_extent(reply, faults);
+            }
             Viewer => {
                 let hidden = (self.kind, self.outcome) == (Kind::Layer, Outcome::Part);
                 for (layer, is_expected) in [("open", true), ("closed", !hidden)] {

@@ -161,7 +161,7 @@ fn an_authorisation_callback_decides_the_same_in_both() {
                     }
                     match class {
                         Class::Picture => faults.check(seen(&ours) == seen(&theirs), what),
-                        Class::Info => faults.check(text(&ours) == text(&theirs), what),
+                        Class::Info(_) => faults.check(text(&ours) == text(&theirs), what),
                         Class::List => {
                             for layer in ["open", "closed"] {
                                 let [a, b] = [&ours, &theirs].map(|reply| is_named(&reply.text(), layer));
