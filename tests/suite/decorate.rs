@@ -194,6 +194,37 @@ fn a_text_names_whoever_asks() {
 }
 
 #[test]
+fn what_is_cut_is_decorated_after_that() {
+    let (dir, upstream) = (TestDir::new("decorate-cut"), upstream());
+    // Half of tile 5/17/11; the mark lies across its edge.
+    let rules = "auth:\n  rules:\n    - {who: anyone, limited_to: {geometry: [0, 0, 16.875, 80], srs: 'EPSG:4326'}}\n";
+    dir.write("wide.png", painted::png(&MAGENTA.repeat(100 * 10), 100, 10));
+    let yaml = format!("  - {{image: wide.png, place: centre}}\n{rules}");
+    let daemon = marked(&dir, &upstream, &yaml);
+    for (service, target) in pictures(5, 17, 11) {
+        for layer in ["open", "photo"] {
+            let mut target = target.replace("{layer}", layer);
+            if layer == "photo" && !matches!(service, "wms.map" | "wms.130" | "ogcapi.map") {
+                target = target
+                    .replace(".png", ".jpeg")
+                    .replace("image/png", "image/jpeg")
+                    .replace("f=png", "f=jpeg");
+            }
+            let reply = daemon.get(&target);
+            let raster = raster(&reply).unwrap_or_else(|error| panic!("{service} {layer}: {error}"));
+            let tolerance = if reply.content_type() == "image/png" { 4 } else { 40 };
+            assert!(is_near(raster.pixel(52, 52), MAGENTA, tolerance), "{service} {layer}");
+            assert!(is_near(raster.pixel(100, 128), MAGENTA, tolerance), "{service} {layer}");
+            assert!(is_near(raster.pixel(160, 128), MAGENTA, tolerance), "{service} {layer}");
+            let [r, g, b, alpha] = raster.pixel(230, 100);
+            let is_nothing = alpha == 0 || [r, g, b].iter().all(|channel| *channel > 250);
+            assert!(is_nothing, "{service} {layer}: {:?}", [r, g, b, alpha]);
+        }
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_broken_image_is_refused_by_line_and_the_next_good_one_works() {
     let (dir, upstream) = (TestDir::new("decorate-reload"), upstream());
     let daemon = marked(&dir, &upstream, "");
