@@ -21,7 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("master", &["conf", "worker::run", "worker::probe", "worker::Birth", "worker::MESSAGE"]),
     ("worker", &["wire", "service", "conf", "app", "plan", "render::decode", "render::Format", "geo::proj"]),
     ("seed", &["plan", "cache", "geo", "conf", "app"]),
-    ("auth", &["conf", "service::permit", "wire", "geo", "plan::Turn"]),
+    (
+        "auth",
+        &["conf", "service::permit", "service::pattern", "service::callback", "wire", "geo", "plan::Turn"],
+    ),
     ("app", &["auth", "conf", "service", "plan", "cache", "source", "render", "geo", "wire"]),
     ("service", &["wire", "plan", "geo", "render"]),
     ("plan", &["cache", "source", "render", "geo"]),
@@ -34,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "geo",
             "render",
+            "service::caption",
             "cache::file",
             "source::OnError",
             "source::error",

@@ -211,6 +211,7 @@ fn application(map: &Path, cache_memory_bytes: usize) -> App {
         limits: Limits { cache_memory_bytes, ..Limits::default() },
         proxies: None,
         auth: None,
+        decorate: Vec::new(),
         watch: false,
         allow_listing: false,
     };
@@ -237,6 +238,8 @@ fn get_map(app: &App, kind: &Kind, window: &Window) {
         headers: Headers::default(),
         body: Vec::new(),
         peer: None,
+        remote_user: None,
+        user: None,
     };
     let response = match app.site.answer(&request) {
         Answer::Work(work) => work(&Turn::ungated()),

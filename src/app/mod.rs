@@ -3,6 +3,7 @@
 //! The only room that names every kind. Builds, opens nothing: connections and
 //! stores are opened at first use, after the fork.
 
+mod decorations;
 mod documents;
 mod infos;
 mod layers;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crate::auth::Gatekeeper;
 use crate::conf::conf::Conf;
 use crate::conf::daemon::auth::Auth;
+use crate::conf::daemon::decorate::Decoration;
 use crate::conf::daemon::{Fsync, Limits, Maps};
 use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
 use crate::plan::{Gate, TileCache, TileMemory};
@@ -42,6 +44,8 @@ pub(crate) struct Shared<'a> {
     any_srs: bool,
     /// Who may see what.
     auth: Option<&'a Auth>,
+    /// What is added to pictures.
+    decorate: &'a [Decoration],
 }
 
 /// A map, with somebody before it or not.
@@ -179,6 +183,7 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
         memory: Arc::clone(&memory),
         any_srs,
         auth: daemon.auth.as_ref(),
+        decorate: &daemon.decorate,
     };
     let mut findings = Vec::new();
     // Wrong for one map, wrong for all: it must not leave maps out one by one.
@@ -216,6 +221,7 @@ pub fn cache(conf: &Conf, name: &str) -> Result<Arc<TileCache>, Vec<String>> {
         memory: tile_memory(&limits),
         any_srs: false,
         auth: None,
+        decorate: &[],
     };
     let mut builder = layers::Builder::new(conf, &shared);
     let built = conf.caches.get(name).map(|cache| builder.cache(cache));
@@ -309,7 +315,7 @@ fn build_site(
         findings.push(finding(&conf.file, Severity::Warning, text));
     }
     let parts = match parts {
-        Ok(parts) => parts,
+        Ok(parts) => SiteParts { decorations: decorations::build(shared.decorate, name), ..parts },
         Err(errors) => {
             findings.extend(errors.into_iter().map(|e| finding(&conf.file, Severity::Error, e)));
             return None;

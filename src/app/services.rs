@@ -62,6 +62,7 @@ pub(crate) fn parts<'a>(
         }),
         cors: conf.globals.access_control_allow_origin.clone(),
         hide_error_details: conf.globals.http.hide_error_details,
+        decorations: None,
     };
     if builder.errors.is_empty() { Ok(parts) } else { Err(builder.errors) }
 }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::Identity;
+use super::{Identity, Opinion};
 use crate::conf::daemon::auth;
 use crate::geo::{Coverage, Extent, Srs};
 use crate::log;
 use crate::plan::Turn;
-use crate::service::permit::{LayerPermit, Partial, Permit, Question, Verdict};
-use crate::wire::{Method, Request};
+use crate::service::callback;
+use crate::service::permit::{LayerPermit, Partial, Permit, Question};
+use crate::wire::Request;
 
 /// Answers that are kept.
 const ANSWERS_MAX: usize = 10_000;
@@ -52,38 +53,29 @@ impl External {
         External { shared: Arc::new(shared) }
     }
 
-    pub fn decide(&self, identity: Option<&Identity>, request: &Request, question: &Question) -> Verdict {
+    pub fn decide(&self, identity: Option<&Identity>, request: &Request, question: &Question) -> Opinion {
         let shared = &self.shared;
         let body = shared.question(identity, question);
-        let fields = shared.fields(request);
+        let fields = callback::fields(&shared.options.fields, request);
         let case = (body.to_string(), fields);
         let kept = shared.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&case).cloned();
         if let Some((at, permit)) = kept
             && at.elapsed() < Duration::from_secs(shared.options.cache_s)
         {
-            return Verdict::Known(permit);
+            return Opinion::Known(at_level(permit, question.level));
         }
-        let shared = Arc::clone(shared);
-        let facts = facts(request);
-        Verdict::Wait(Box::new(move |turn| shared.ask(body, facts, case, turn)))
+        let (shared, level) = (Arc::clone(shared), question.level);
+        let facts = callback::facts(request);
+        Opinion::Wait(Box::new(move |turn| at_level(shared.ask(body, facts, case, turn), level)))
     }
 }
 
-/// What a callback may want to see of the request, but nothing is kept by.
-fn facts(request: &Request) -> Map<String, Value> {
-    let method = match &request.method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Options => "OPTIONS",
-        Method::Other(name) => name,
-    };
-    let mut facts = Map::new();
-    facts.insert("method".into(), method.into());
-    facts.insert("path".into(), request.path.clone().into());
-    facts.insert("query_string".into(), request.query.clone().into());
-    facts.insert("remote_addr".into(), request.peer.map(|peer| peer.to_string()).into());
-    facts
+/// The permit at one level: answers are kept for all of them.
+fn at_level(permit: Permit, level: Option<u32>) -> Permit {
+    match permit {
+        Permit::Partial(partial) => Permit::Partial(partial.at(level)),
+        permit => permit,
+    }
 }
 
 impl Shared {
@@ -103,14 +95,6 @@ impl Shared {
             fields.insert("query_extent".into(), extent.unwrap_or(Value::Null));
         }
         body
-    }
-
-    fn fields(&self, request: &Request) -> Vec<(String, String)> {
-        let found = self.options.fields.iter().filter_map(|name| {
-            let values: Vec<&str> = request.headers.all(name).collect();
-            (!values.is_empty()).then(|| (name.clone(), values.join(", ")))
-        });
-        found.collect()
     }
 
     fn ask(&self, body: Value, facts: Map<String, Value>, case: Case, turn: &Turn) -> Permit {
@@ -170,6 +154,7 @@ fn read_partial(answer: &Value, text: &str) -> Result<Partial, String> {
     let layers = answer.get("layers").and_then(Value::as_object).ok_or("`layers` must be an object")?;
     let mut partial =
         Partial { limited_to: limited_to(answer)?, key: format!("external {text}"), ..Partial::default() };
+    let all_levels = levels(answer)?;
     for (name, permissions) in layers {
         // As MapProxy: nothing but true allows.
         let allows = |feature: &str| permissions.get(feature) == Some(&Value::Bool(true));
@@ -178,10 +163,26 @@ fn read_partial(answer: &Value, text: &str) -> Result<Partial, String> {
             feature_info: allows("featureinfo"),
             tile: allows("tile"),
             areas: limited_to(permissions)?.into_iter().collect(),
+            levels: levels(permissions)?.or(all_levels),
         };
         partial.layers.insert(name.clone(), permit);
     }
     Ok(partial)
+}
+
+/// `{"from": 0, "to": 12}`, one of the two or both.
+fn levels(holder: &Value) -> Result<Option<(u32, u32)>, String> {
+    let Some(levels) = holder.get("levels").filter(|levels| !levels.is_null()) else { return Ok(None) };
+    let wrong = || "`levels` must be an object of `from` and `to`, whole numbers".to_owned();
+    let levels = levels.as_object().ok_or_else(wrong)?;
+    if levels.is_empty() || levels.keys().any(|key| key != "from" && key != "to") {
+        return Err(wrong());
+    }
+    let bound = |key: &str, default: u32| match levels.get(key) {
+        None => Ok(default),
+        Some(value) => value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(wrong),
+    };
+    Ok(Some((bound("from", 0)?, bound("to", u32::MAX)?)))
 }
 
 fn limited_to(holder: &Value) -> Result<Option<Coverage>, String> {
@@ -233,6 +234,11 @@ mod tests {
                 r#"{"authorized": "partial", "layers": {}, "limited_to": {"geometry": "POLYGON((0 0,1 0,1 1,0 0))", "srs": "EPSG:4326"}}"#,
                 "Ok(Partial",
             ),
+            (r#"{"authorized": "partial", "layers": {"a": {"levels": {"to": 5}}}}"#, "Ok(Partial"),
+            (r#"{"authorized": "partial", "layers": {"a": {"levels": {"to": -5}}}}"#, "Err"),
+            (r#"{"authorized": "partial", "layers": {"a": {"levels": {"up_to": 5}}}}"#, "Err"),
+            (r#"{"authorized": "partial", "layers": {"a": {"levels": [0, 5]}}}"#, "Err"),
+            (r#"{"authorized": "partial", "levels": {}, "layers": {"a": {}}}"#, "Err"),
             ("[]", "Err"),
             ("full", "Err"),
         ] {
@@ -246,5 +252,19 @@ mod tests {
         };
         let permit = &partial.layers["a"];
         assert!(permit.map && !permit.tile && !permit.feature_info);
+        let Ok(Permit::Partial(partial)) = read(
+            r#"{"authorized": "partial", "levels": {"from": 2}, "layers": {"a": {"map": true}, "b": {"map": true, "levels": {"to": 5}}}}"#,
+        ) else {
+            panic!("it is partial");
+        };
+        for (level, expected) in
+            [(None, "a b"), (Some(1), "b"), (Some(2), "a b"), (Some(5), "a b"), (Some(6), "a")]
+        {
+            let rest = partial.at(level);
+            let mut names: Vec<&str> = rest.layers.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names.join(" "), expected, "{level:?}");
+            assert_eq!(rest.key == partial.key, expected == "a b");
+        }
     }
 }

@@ -45,6 +45,7 @@ pub(super) struct Identities {
     passwords: Option<HashMap<String, String>>,
     tokens: Option<Tokens>,
     trusted_headers: Option<TrustedHeaders>,
+    remote_user: bool,
     groups: HashMap<String, Vec<String>>,
     /// Digests of right passwords, under a secret of this process.
     seen: Mutex<HashMap<[u8; 32], Instant>>,
@@ -65,6 +66,7 @@ impl Identities {
             passwords: auth.passwords.as_ref().map(|users| users.iter().cloned().collect()),
             tokens: auth.jwt.as_ref().map(Tokens::new).transpose()?,
             trusted_headers: auth.trusted_headers.clone(),
+            remote_user: auth.remote_user,
             groups: auth.groups.clone(),
             seen: Mutex::default(),
             secret,
@@ -78,11 +80,16 @@ impl Identities {
             || self.passwords.is_some()
             || self.tokens.is_some()
             || self.trusted_headers.is_some()
+            || self.remote_user
     }
 
     /// Fields of a request that say who sent it.
     pub fn fields(&self) -> Vec<String> {
         let mut fields = Vec::new();
+        if self.remote_user {
+            // By these a web server knows whom it has let in.
+            fields.extend(["Authorization".to_owned(), "Cookie".to_owned()]);
+        }
         if self.passwords.is_some() || self.tokens.is_some() {
             fields.push("Authorization".to_owned());
         }
@@ -112,6 +119,9 @@ impl Identities {
     pub fn find(&self, request: &Request) -> Found {
         if let Some(found) = self.find_named(request) {
             return found;
+        }
+        if let Some(user) = request.remote_user.as_ref().filter(|_| self.remote_user) {
+            return Found::Known(self.identity(user, Vec::new()));
         }
         if let Some(found) = self.find_key(request) {
             return found;

@@ -11,10 +11,11 @@ mod token;
 use std::sync::Arc;
 
 use crate::conf::daemon::auth::Auth;
-use crate::service::permit::{Authority, Permit, Question, Verdict};
+use crate::plan::Turn;
+use crate::service::permit::{Authority, Decision, Permit, Question, Verdict};
 use crate::wire::Request;
 use external::External;
-use identity::{Found, Identities};
+use identity::{Credentials, Found, Identities};
 use rules::Rules;
 
 /// Somebody who is known.
@@ -23,6 +24,12 @@ pub struct Identity {
     pub user: String,
     /// Sorted, each once.
     pub groups: Vec<String>,
+}
+
+/// What somebody may see, or how to find out.
+enum Opinion {
+    Known(Permit),
+    Wait(Box<dyn FnOnce(&Turn) -> Permit + Send>),
 }
 
 enum Decider {
@@ -65,9 +72,9 @@ impl Gatekeeper {
 }
 
 impl Decider {
-    fn decide(&self, identity: Option<&Identity>, request: &Request, question: &Question) -> Verdict {
+    fn decide(&self, identity: Option<&Identity>, request: &Request, question: &Question) -> Opinion {
         match self {
-            Decider::Rules(rules) => Verdict::Known(rules.decide(identity, question)),
+            Decider::Rules(rules) => Opinion::Known(rules.decide(identity, question)),
             Decider::External(external) => external.decide(identity, request, question),
         }
     }
@@ -75,22 +82,19 @@ impl Decider {
 
 impl Authority for Gatekeeper {
     fn decide(&self, request: &Request, question: &Question) -> Verdict {
-        let credentials = match self.identities.find(request) {
-            Found::Nobody => return self.decider.decide(None, request, question),
-            Found::Known(identity) => return self.decider.decide(Some(&identity), request, question),
-            Found::Wrong => return Verdict::Known(Permit::Unauthenticated),
-            Found::Check(credentials) => credentials,
+        let wrong = Decision { permit: Permit::Unauthenticated, user: None };
+        let identity = match self.identities.find(request) {
+            Found::Nobody => None,
+            Found::Known(identity) => Some(identity),
+            Found::Wrong => return Verdict::Known(wrong),
+            Found::Check(credentials) => return self.decide_later(credentials, request, question),
         };
-        let identities = Arc::clone(&self.identities);
-        let decider = Arc::clone(&self.decider);
-        let (request, question) = (request.clone(), question.clone());
-        Verdict::Wait(Box::new(move |turn| {
-            let Some(identity) = identities.check(&credentials) else { return Permit::Unauthenticated };
-            match decider.decide(Some(&identity), &request, &question) {
-                Verdict::Known(permit) => permit,
-                Verdict::Wait(wait) => wait(turn),
-            }
-        }))
+        let opinion = self.decider.decide(identity.as_ref(), request, question);
+        let user = identity.map(|identity| identity.user);
+        match opinion {
+            Opinion::Known(permit) => Verdict::Known(Decision { permit, user }),
+            Opinion::Wait(wait) => Verdict::Wait(Box::new(move |turn| Decision { permit: wait(turn), user })),
+        }
     }
 
     fn challenge(&self) -> Option<&str> {
@@ -99,6 +103,25 @@ impl Authority for Gatekeeper {
 
     fn depends_on(&self) -> &str {
         &self.depends_on
+    }
+}
+
+impl Gatekeeper {
+    /// Looks at a password first, which takes a while.
+    fn decide_later(&self, credentials: Credentials, request: &Request, question: &Question) -> Verdict {
+        let identities = Arc::clone(&self.identities);
+        let decider = Arc::clone(&self.decider);
+        let (request, question) = (request.clone(), question.clone());
+        Verdict::Wait(Box::new(move |turn| {
+            let Some(identity) = identities.check(&credentials) else {
+                return Decision { permit: Permit::Unauthenticated, user: None };
+            };
+            let permit = match decider.decide(Some(&identity), &request, &question) {
+                Opinion::Known(permit) => permit,
+                Opinion::Wait(wait) => wait(turn),
+            };
+            Decision { permit, user: Some(identity.user) }
+        }))
     }
 }
 

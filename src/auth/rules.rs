@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Identity;
 use crate::conf::daemon::auth::{Rule, Who};
+use crate::service::pattern::names;
 use crate::service::permit::{Feature, Kind, LayerPermit, Partial, Permit, Question};
 
 /// Outcomes that are remembered, for different users, services and levels.
@@ -143,26 +144,4 @@ fn is_within(rule: &Rule, level: Option<u32>) -> bool {
         (Some((from, to)), Some(level)) => (from..=to).contains(&level),
         (Some(_), None) => rule.allow,
     }
-}
-
-/// Whether a name is among those listed, `*` standing for anything; none
-/// listed means all.
-fn names(patterns: &[String], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, name))
-}
-
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut left) = name.strip_prefix(start) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return left.ends_with(part);
-        }
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
-    }
-    true
 }

@@ -21,6 +21,8 @@ fn request(query: &str, fields: &[(&str, &str)]) -> Request {
         headers: Headers(fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()),
         body: Vec::new(),
         peer: None,
+        remote_user: None,
+        user: None,
     }
 }
 
@@ -77,6 +79,7 @@ fn auth() -> Auth {
             parameter: Some("token".into()),
         }),
         trusted_headers: Some(TrustedHeaders { user: "X-User".into(), groups: Some("X-Groups".into()) }),
+        remote_user: false,
         groups: [("ann".to_owned(), vec!["staff".to_owned()])].into(),
         rules: Vec::new(),
         external: None,
@@ -322,7 +325,9 @@ fn passwords_are_checked_on_a_thread() {
     let asks = request("", &[("Authorization", &field)]);
     let question = question(Kind::Wms, Some(Feature::Map), "roads", None);
     let Verdict::Wait(wait) = keeper.decide(&asks, &question) else { panic!("it takes time") };
-    assert!(matches!(wait(&Turn::ungated()), Permit::Full));
-    assert!(matches!(keeper.decide(&asks, &question), Verdict::Known(Permit::Full)));
+    let decision = wait(&Turn::ungated());
+    assert!(matches!(decision.permit, Permit::Full) && decision.user.as_deref() == Some("ann"));
+    let Verdict::Known(decision) = keeper.decide(&asks, &question) else { panic!("it is known by now") };
+    assert!(matches!(decision.permit, Permit::Full) && decision.user.as_deref() == Some("ann"));
     assert!(keeper.depends_on().contains("Authorization") && keeper.depends_on().contains("X-Api-Key"));
 }

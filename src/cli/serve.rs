@@ -146,6 +146,7 @@ fn develop_daemon(maps: Maps, spawner: Option<&ListenAddress>) -> Daemon {
         limits: Limits { stored_trust_ms: 0, ..Limits::default() },
         proxies: None,
         auth: None,
+        decorate: Vec::new(),
         watch: false,
         allow_listing: false,
     }

@@ -218,6 +218,8 @@ pub struct Daemon {
     pub proxies: Option<Proxies>,
     /// Who may see what; `None`: everybody everything.
     pub auth: Option<auth::Auth>,
+    /// What is added to pictures on their way out.
+    pub decorate: Vec<decorate::Decoration>,
     /// Reload when a file of the configuration changes.
     pub watch: bool,
     /// List the maps of a directory at `/`.
@@ -233,6 +235,7 @@ impl Daemon {
 }
 
 pub mod auth;
+pub mod decorate;
 
 pub use read::{Reach, find_reach, load, load_spawned};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::create::lay_over;
 use super::source_layer::place_within;
-use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, SourceError, Turn};
+use super::{Decoration, Drawn, MapLayer, MapQuery, Picture, PlanError, SourceError, Turn};
 use crate::geo::{Coverage, Extent};
-use crate::render::decor::{self, Placement, TextStyle};
+use crate::render::decor::{self, TextStyle};
 use crate::render::encode::GeoTag;
 use crate::render::{self, Color, ColorMode, DecodeLimits, Encoded, Format, ImageOptions, Raster};
 
@@ -40,6 +40,8 @@ pub struct ComposeOptions {
     /// How much the background covers where a transparent map shows nothing;
     /// 0 but for backgrounds that have an alpha of their own.
     pub ground_alpha: u8,
+    /// What is added to the finished map.
+    pub decoration: Option<Decoration>,
     pub decode_limits: DecodeLimits,
 }
 
@@ -61,30 +63,47 @@ pub fn compose(
     options: &ComposeOptions,
     turn: &Turn,
 ) -> Result<Composed, PlanError> {
-    let Some(allowed) = options.crop.filter(|allowed| !allowed.contains(&query.extent)) else {
-        let (map, cacheable) = draw(layers, query, options, turn)?;
+    let (map, cacheable) = match options.crop.filter(|allowed| !allowed.contains(&query.extent)) {
+        Some(allowed) => draw_within(&allowed, layers, query, options, turn)?,
+        None => draw(layers, query, options, turn)?,
+    };
+    let Some(decoration) = &options.decoration else {
         let image = match map {
             Map::Untouched { bytes, format, .. } => Encoded { bytes: bytes.to_vec(), format },
             Map::Canvas { canvas, mode } => encode(&canvas, mode, query, options)?,
         };
         return Ok(Composed { image, cacheable });
     };
+    let (width, height) = query.size;
+    let mut canvas = match map.into_raster(options)? {
+        Some(raster) => Arc::unwrap_or_clone(raster),
+        None => Raster::filled(width, height, ground(query, options)),
+    };
+    let may_be_kept = decoration.apply(&mut canvas, turn)?;
+    // What was added may need other pixels than the layer has.
+    Ok(Composed { image: encode(&canvas, None, query, options)?, cacheable: cacheable && may_be_kept })
+}
+
+/// The part of a map that lies in `allowed`, on its ground.
+fn draw_within(
+    allowed: &Extent,
+    layers: &[Arc<dyn MapLayer>],
+    query: &MapQuery,
+    options: &ComposeOptions,
+    turn: &Turn,
+) -> Result<(Map, bool), PlanError> {
     let around = options.surround.unwrap_or_else(|| ground(query, options));
     let mut canvas = Raster::filled(query.size.0, query.size.1, around);
     let mut is_cacheable = true;
-    if let Some(part) = place_within(&query.extent, query.size, &allowed) {
+    if let Some(part) = place_within(&query.extent, query.size, allowed) {
         let inner = MapQuery { extent: part.extent, size: part.size, ..query.clone() };
         let (map, cacheable) = draw(layers, &inner, options, turn)?;
         is_cacheable = cacheable;
-        let piece = match map {
-            Map::Canvas { canvas, .. } => Some(Arc::new(canvas)),
-            Map::Untouched { drawn, .. } => drawn.raster(&options.decode_limits)?,
-        };
-        if let Some(piece) = piece {
+        if let Some(piece) = map.into_raster(options)? {
             render::merge::over(&mut canvas, &piece, part.offset, None);
         }
     }
-    Ok(Composed { image: encode(&canvas, None, query, options)?, cacheable: is_cacheable })
+    Ok((Map::Canvas { canvas, mode: None }, is_cacheable))
 }
 
 /// What lies under all layers.
@@ -99,6 +118,16 @@ enum Map {
     Untouched { bytes: Arc<[u8]>, format: Format, drawn: Drawn },
     /// With the kind of pixels that it has whatever is seen on it.
     Canvas { canvas: Raster, mode: Option<ColorMode> },
+}
+
+impl Map {
+    /// Its pixels, at the size that is asked for.
+    fn into_raster(self, options: &ComposeOptions) -> Result<Option<Arc<Raster>>, PlanError> {
+        match self {
+            Map::Canvas { canvas, .. } => Ok(Some(Arc::new(canvas))),
+            Map::Untouched { drawn, .. } => drawn.raster(&options.decode_limits),
+        }
+    }
 }
 
 /// The map, and whether it may be kept.
@@ -307,13 +336,7 @@ fn shorten(text: String) -> String {
 const PAINTED_CHARS_MAX: usize = 36;
 
 fn paint_attribution(canvas: &mut Raster, text: &str) {
-    let style = TextStyle {
-        size_px: 10.0,
-        color: [0, 0, 0, 255],
-        ground: Some([255, 255, 255, 120]),
-        placement: Placement::LowerRight,
-    };
-    decor::draw_text(canvas, text, &style);
+    decor::draw_text(canvas, text, &TextStyle::attribution(false));
 }
 
 /// What a client may read of a failure, in MapProxy's words. With

@@ -9,6 +9,7 @@ mod complaint;
 pub mod compose;
 pub mod conditional;
 pub mod create;
+pub mod decoration;
 #[cfg(test)]
 mod fakes;
 pub mod feature_info;
@@ -34,11 +35,12 @@ use crate::render::{ColorMode, Format};
 pub use crate::cache::atomic::WriteOptions;
 pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
 pub use crate::source::xslt::{Stylesheet, XsltError};
-pub use crate::source::{InfoRequest, Position, SourceError};
+pub use crate::source::{InfoRequest, PictureHook, Position, SourceError};
 pub use band_layer::{BandLayer, BandMix, BandShare};
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
 pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};
 pub use conditional::{ResolutionLayer, SrsLayer};
+pub use decoration::{Decoration, Step};
 pub use feature_info::{InfoDocument, InfoKind, InfoLayer, SourceInfoLayer};
 pub use fresh::FreshRule;
 pub use legend::{Legend, LegendOptions};
@@ -92,6 +94,8 @@ pub enum PlanError {
     Untransformable,
     #[error("error while processing image file from {origin}: {reason}")]
     Image { origin: String, reason: String },
+    #[error("the picture cannot be decorated: {0}")]
+    Decoration(String),
     #[error("no answer within {ms} ms")]
     Timeout { ms: u64 },
 }

@@ -348,6 +348,7 @@ impl MapLayer for DebugLayer {
             color: [0, 0, 0, 255],
             ground: Some([255, 255, 255, 255]),
             placement: Placement::UpperLeft,
+            margin_px: 3,
         };
         decor::draw_text(&mut raster, &text, &style);
         Ok(Drawn::pixels(raster))

@@ -23,12 +23,30 @@ const LINE_GAP_PX: f32 = 5.0;
 static FONT: LazyLock<Option<FontRef<'static>>> =
     LazyLock::new(|| FontRef::try_from_slice(include_bytes!("../../etc/fonts/DejaVuSans-Latin.ttf")).ok());
 
-/// Where text is put.
+/// Where text or an image is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     UpperLeft,
+    UpperRight,
+    LowerLeft,
     LowerRight,
     Centre,
+}
+
+impl Placement {
+    /// The upper left corner of a block of `size` in an image of `room`. A block
+    /// that is higher than the image shows its upper end.
+    fn corner(self, room: (i32, i32), size: (i32, i32), margin: i32) -> (i32, i32) {
+        let right = room.0.saturating_sub(margin).saturating_sub(size.0);
+        let low = room.1.saturating_sub(margin).saturating_sub(size.1).max(margin);
+        match self {
+            Placement::UpperLeft => (margin, margin),
+            Placement::UpperRight => (right, margin),
+            Placement::LowerLeft => (margin, low),
+            Placement::LowerRight => (right, low),
+            Placement::Centre => (room.0 / 2 - size.0 / 2, room.1 / 2 - size.1 / 2),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +56,8 @@ pub struct TextStyle {
     /// Ground behind the text, if any.
     pub ground: Option<Color>,
     pub placement: Placement,
+    /// Between the text and the image's edge.
+    pub margin_px: u16,
 }
 
 impl TextStyle {
@@ -47,7 +67,13 @@ impl TextStyle {
         let [r, g, b, _] = ground.map(f32::from);
         let dark = r * 0.299 + g * 0.587 + b * 0.114 < 128.0;
         let color = if dark && !transparent { [255; 4] } else { [0, 0, 0, 255] };
-        TextStyle { size_px: 9.0, color, ground: None, placement: Placement::UpperLeft }
+        TextStyle {
+            size_px: 9.0,
+            color,
+            ground: None,
+            placement: Placement::UpperLeft,
+            margin_px: PADDING_PX as u16,
+        }
     }
 
     /// Attribution: 10 pixels, lower right, black on half transparent white, or
@@ -55,7 +81,13 @@ impl TextStyle {
     pub fn attribution(inverse: bool) -> TextStyle {
         let (color, ground) =
             if inverse { ([255; 4], [0, 0, 0, 100]) } else { ([0, 0, 0, 255], [255, 255, 255, 120]) };
-        TextStyle { size_px: 10.0, color, ground: Some(ground), placement: Placement::LowerRight }
+        TextStyle {
+            size_px: 10.0,
+            color,
+            ground: Some(ground),
+            placement: Placement::LowerRight,
+            margin_px: PADDING_PX as u16,
+        }
     }
 }
 
@@ -64,22 +96,48 @@ impl TextStyle {
 pub fn draw_text(raster: &mut Raster, text: &str, style: &TextStyle) {
     let Some(font) = FONT.as_ref() else { return };
     let letters = Letters::new(font, style.size_px);
-    let room = raster.width as f32 - 2.0 * PADDING_PX as f32;
+    let room = raster.width as f32 - 2.0 * f32::from(style.margin_px);
     let Some(block) = Block::new(&letters, &letters.wrap(text, room)) else { return };
     let (width, height) = (raster.width as i32, raster.height as i32);
-    let (x, y) = match style.placement {
-        Placement::UpperLeft => (PADDING_PX, PADDING_PX),
-        Placement::LowerRight => {
-            (width - PADDING_PX - block.width, (height - PADDING_PX - block.height).max(PADDING_PX))
-        }
-        Placement::Centre => (width / 2 - block.width / 2, height / 2 - block.height / 2),
-    };
+    let margin = i32::from(style.margin_px);
+    let (x, y) = style.placement.corner((width, height), (block.width, block.height), margin);
     if let Some(ground) = style.ground {
         let from = (x - PADDING_PX, y - PADDING_PX);
         let to = (x + block.width + PADDING_PX, y + block.height + PADDING_PX);
         fill(raster, from, to, ground);
     }
     block.draw(raster, (x, y), style.color);
+}
+
+/// An image to be laid over others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlay {
+    raster: Raster,
+    placement: Placement,
+    margin_px: u16,
+}
+
+impl Overlay {
+    /// `opacity`: 0.0–1.0, on top of the image's own.
+    pub fn new(mut raster: Raster, placement: Placement, margin_px: u16, opacity: f32) -> Overlay {
+        let share = if opacity.is_finite() { opacity.clamp(0.0, 1.0) } else { 1.0 };
+        if share < 1.0 {
+            for pixel in raster.pixels.chunks_exact_mut(4) {
+                pixel[3] = (f32::from(pixel[3]) * share).round() as u8;
+            }
+            raster.opaque = false;
+        }
+        Overlay { raster, placement, margin_px }
+    }
+}
+
+/// Lays the image over another; what does not fit is cut off.
+pub fn draw_overlay(raster: &mut Raster, overlay: &Overlay) {
+    let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let room = (side(raster.width), side(raster.height));
+    let size = (side(overlay.raster.width), side(overlay.raster.height));
+    let corner = overlay.placement.corner(room, size, i32::from(overlay.margin_px));
+    merge::over(raster, &overlay.raster, corner, None);
 }
 
 /// A watermark on one tile of a meta tile or map (mapproxy-features.md §4.1 `watermark`).
@@ -285,7 +343,13 @@ mod tests {
     #[test]
     fn text_stands_where_it_is_put() {
         const WHITE: Color = [255; 4];
-        let black = |placement| TextStyle { size_px: 12.0, color: [0, 0, 0, 255], ground: None, placement };
+        let black = |placement| TextStyle {
+            size_px: 12.0,
+            color: [0, 0, 0, 255],
+            ground: None,
+            placement,
+            margin_px: 3,
+        };
         let drawn = |placement| {
             let mut raster = Raster::filled(200, 100, WHITE);
             draw_text(&mut raster, "Hxgq", &black(placement));
@@ -295,6 +359,10 @@ mod tests {
         assert!((3..=4).contains(&x0) && (3..=4).contains(&y0) && x1 < 40 && y1 < 20);
         let (x0, y0, x1, y1) = drawn(Placement::LowerRight);
         assert!(x0 > 160 && y0 > 80 && (195..=197).contains(&x1) && (95..=97).contains(&y1));
+        let (x0, y0, x1, y1) = drawn(Placement::UpperRight);
+        assert!(x0 > 160 && (3..=4).contains(&y0) && (195..=197).contains(&x1) && y1 < 20);
+        let (x0, y0, x1, y1) = drawn(Placement::LowerLeft);
+        assert!((3..=4).contains(&x0) && y0 > 80 && x1 < 40 && (95..=97).contains(&y1));
         let (x0, y0, x1, y1) = drawn(Placement::Centre);
         assert!((x0 + x1).abs_diff(200) <= 3 && (y0 + y1).abs_diff(100) <= 3);
     }
@@ -317,6 +385,23 @@ mod tests {
         draw_text(&mut raster, "x", &huge);
         draw_text(&mut Raster::filled(0, 0, [0; 4]), "x", &huge);
         assert_eq!(raster.pixels.len(), 40 * 20 * 4);
+    }
+
+    #[test]
+    fn images_are_laid_over_with_their_opacity() {
+        let mark = |opacity| {
+            Overlay::new(Raster::filled(10, 6, [200, 0, 0, 255]), Placement::LowerRight, 4, opacity)
+        };
+        let mut raster = Raster::filled(40, 30, [0, 0, 0, 255]);
+        draw_overlay(&mut raster, &mark(1.0));
+        assert_eq!(ink(&raster, [0, 0, 0, 255]), Some((26, 20, 35, 25)));
+        let mut raster = Raster::filled(40, 30, [0, 0, 0, 255]);
+        draw_overlay(&mut raster, &mark(0.5));
+        assert_eq!((raster.pixel(30, 22), raster.opaque), ([100, 0, 0, 255], true));
+        // Larger than the picture: its upper left part shows.
+        let mut raster = Raster::filled(8, 5, [0; 4]);
+        draw_overlay(&mut raster, &mark(1.0));
+        assert_eq!((raster.pixel(3, 4), raster.pixel(3, 3)), ([200, 0, 0, 255], [0; 4]));
     }
 
     #[test]

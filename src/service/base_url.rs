@@ -198,6 +198,8 @@ mod tests {
             headers: Headers(fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()),
             body: Vec::new(),
             peer: None,
+            remote_user: None,
+            user: None,
         }
     }
 

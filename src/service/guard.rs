@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::base_url::BaseUrl;
 use super::exception::{no_cache, plain};
-use super::permit::{Authority, Kind, Partial, Permit, Question, Verdict};
+use super::permit::{Authority, Decision, Kind, Partial, Permit, Question, Verdict};
 use super::question::{Asked, ask};
 use super::restrict::restrict;
 use super::site::{Site, SiteParts};
@@ -57,13 +57,13 @@ impl Guarded {
             Asked::Of(question) => question,
         };
         match self.inner.authority.decide(request, &question) {
-            Verdict::Known(permit) => self.inner.answer(permit, &question, &url, request),
+            Verdict::Known(decision) => self.inner.answer(decision, &question, &url, request),
             Verdict::Wait(wait) => {
                 let (inner, request) = (Arc::clone(&self.inner), request.clone());
                 Answer::Work(Box::new(move |turn| {
-                    let permit = wait(turn);
+                    let decision = wait(turn);
                     let Ok(url) = BaseUrl::of(&request) else { return plain(400, "invalid Host") };
-                    finish(inner.answer(permit, &question, &url, &request), turn)
+                    finish(inner.answer(decision, &question, &url, &request), turn)
                 }))
             }
         }
@@ -71,8 +71,23 @@ impl Guarded {
 }
 
 impl Inner {
-    fn answer(&self, permit: Permit, question: &Question, url: &BaseUrl<'_>, request: &Request) -> Answer {
-        let answer = match permit {
+    fn answer(
+        &self,
+        decision: Decision,
+        question: &Question,
+        url: &BaseUrl<'_>,
+        request: &Request,
+    ) -> Answer {
+        let named;
+        let request = match decision.user {
+            // Pictures may bear his name.
+            Some(user) if self.parts.decorations.is_some() => {
+                named = Request { user: Some(user), ..request.clone() };
+                &named
+            }
+            _ => request,
+        };
+        let answer = match decision.permit {
             Permit::Full => self.full.answer_at(url, request),
             Permit::Partial(partial) if partial.forbids(question) => self.refuse(403, "forbidden"),
             Permit::Partial(partial) => match self.view(question.kind, &partial) {

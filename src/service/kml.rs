@@ -11,6 +11,7 @@ use super::exception::{Failure, document_of_type, plain_failure};
 use super::metadata::ServiceMetadata;
 use super::permit::{Feature, Kind, Question};
 use super::question::{about_layer, about_tile};
+use super::site::Manners;
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer};
 use super::tms::{LayerTable, TilePath};
 use super::xml::XmlWriter;
@@ -51,10 +52,10 @@ struct SubTile {
 }
 
 impl Kml {
-    pub fn new(parts: KmlParts, cors: Option<&str>, hide_error_details: bool) -> Kml {
+    pub fn new(parts: KmlParts, manners: &Manners) -> Kml {
         Kml {
             layers: LayerTable::new(parts.layers, parts.use_grid_names),
-            answers: TileAnswers::new(parts.expires_s, cors, hide_error_details, plain_failure),
+            answers: TileAnswers::new(Kind::Kml, "kml", parts.expires_s, manners, plain_failure),
             geographic: Srs::parse("EPSG:4326").ok(),
             mercator: Srs::parse("EPSG:900913").ok(),
         }
@@ -107,6 +108,10 @@ impl Kml {
         let path = TilePath::parse(below)?;
         let layer = self.layers.find(path.layer, path.spec, FALLBACKS).ok()?;
         Some(match layer.coord(path.tile, false, Some(Origin::SouthWest)) {
+            // A document shows nothing itself, and leads to levels below its own.
+            Ok(coord) if path.format == "kml" => {
+                Question { level: None, ..about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord) }
+            }
             Ok(coord) => about_tile(Kind::Kml, "kml", Feature::Tile, layer, coord),
             // Who may ask is told what is wrong with it.
             Err(_) => about_layer(Kind::Kml, "kml", Feature::Tile, layer),

@@ -1,6 +1,9 @@
 //! Messages → queries, results → responses. Knows OGC; knows no disk and no pixels.
 
 pub mod base_url;
+pub mod callback;
+pub mod caption;
+pub mod decorations;
 pub mod demo;
 pub mod exception;
 pub mod guard;
@@ -8,6 +11,7 @@ pub mod kml;
 pub mod metadata;
 pub mod ogcapi;
 pub mod parameters;
+pub mod pattern;
 pub mod permit;
 pub mod question;
 pub mod restrict;

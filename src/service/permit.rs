@@ -88,6 +88,8 @@ pub struct LayerPermit {
     pub tile: bool,
     /// What may be seen lies in all of them.
     pub areas: Vec<Coverage>,
+    /// The levels at which it may be seen, from and to; `None`: all.
+    pub levels: Option<(u32, u32)>,
 }
 
 impl LayerPermit {
@@ -125,6 +127,23 @@ impl Partial {
         self.layers.get(layer).is_some_and(|permit| permit.allows(feature))
     }
 
+    /// What is left at one level: layers that may not be seen there are not
+    /// named. Documents (`None`) are about all levels.
+    pub fn at(self: &Arc<Self>, level: Option<u32>) -> Arc<Partial> {
+        let is_beyond = |permit: &LayerPermit| {
+            level.zip(permit.levels).is_some_and(|(level, (from, to))| !(from..=to).contains(&level))
+        };
+        if !self.layers.values().any(is_beyond) {
+            return Arc::clone(self);
+        }
+        let mut rest = Partial::clone(self);
+        rest.layers.retain(|_, permit| !is_beyond(permit));
+        let mut names: Vec<&str> = rest.layers.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        rest.key = format!("{} but only {names:?}", self.key);
+        Arc::new(rest)
+    }
+
     /// Whether something that was asked for by its name may not be had.
     pub fn forbids(&self, question: &Question) -> bool {
         if question.kind == Kind::Demo {
@@ -157,11 +176,19 @@ pub enum Permit {
     Unavailable,
 }
 
+/// A permit, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub permit: Permit,
+    /// The name of whoever asks, where he is known.
+    pub user: Option<String>,
+}
+
 /// A decision, or how to get it.
 pub enum Verdict {
-    Known(Permit),
+    Known(Decision),
     /// It takes time (a password, a question to somebody else): on a thread.
-    Wait(Box<dyn FnOnce(&Turn) -> Permit + Send>),
+    Wait(Box<dyn FnOnce(&Turn) -> Decision + Send>),
 }
 
 /// Who decides.

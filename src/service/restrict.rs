@@ -46,6 +46,7 @@ pub fn restrict(parts: &SiteParts, kind: Kind, permit: &Partial) -> SiteParts {
         demo: parts.demo.clone().filter(|_| kind == Kind::Demo),
         cors: parts.cors.clone(),
         hide_error_details: parts.hide_error_details,
+        decorations: parts.decorations.clone(),
     }
 }
 
@@ -194,6 +195,10 @@ impl TileProvider for LimitedTiles {
 
     fn format(&self) -> Format {
         self.inner.format()
+    }
+
+    fn image(&self) -> &ImageOptions {
+        self.inner.image()
     }
 
     fn tile_file(&self, tile: &TileAddress) -> Option<TileFile> {

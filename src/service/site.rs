@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Answer;
 use super::base_url::BaseUrl;
+use super::decorations::Decorations;
 use super::demo::{self, DemoParts};
 use super::exception::{Failure, document, ows_failure, plain};
 use super::kml::{Kml, KmlParts};
@@ -38,6 +39,16 @@ pub struct SiteParts {
     /// `globals.http.hide_error_details`: clients do not see what exactly
     /// went wrong with a source.
     pub hide_error_details: bool,
+    /// What is added to pictures; `None`: nothing.
+    pub decorations: Option<Arc<Decorations>>,
+}
+
+/// What all services of a site have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Manners {
+    pub cors: Option<String>,
+    pub hide_error_details: bool,
+    pub decorations: Option<Arc<Decorations>>,
 }
 
 /// How long a browser may remember what scripts of other sites may do.
@@ -68,25 +79,28 @@ impl Site {
     /// What makes the configuration unusable, as one sentence each
     /// (an unusable RESTful template, …).
     pub fn build(parts: SiteParts) -> Result<Site, Vec<String>> {
-        let cors = parts.cors.filter(|origin| is_field_value(origin));
-        let hide = parts.hide_error_details;
+        let manners = Manners {
+            cors: parts.cors.filter(|origin| is_field_value(origin)),
+            hide_error_details: parts.hide_error_details,
+            decorations: parts.decorations,
+        };
         let mut errors = Vec::new();
         let mut warnings = Vec::new();
-        let wms = match parts.wms.map(|parts| Wms::new(parts, hide)).transpose() {
+        let wms = match parts.wms.map(|parts| Wms::new(parts, &manners)).transpose() {
             Ok(wms) => wms.map(Arc::new),
             Err(error) => {
                 errors.push(error.to_string());
                 None
             }
         };
-        let wmts = match parts.wmts.map(|parts| Wmts::new(parts, cors.as_deref(), hide)).transpose() {
+        let wmts = match parts.wmts.map(|parts| Wmts::new(parts, &manners)).transpose() {
             Ok(wmts) => wmts,
             Err(error) => {
                 errors.push(error.to_string());
                 None
             }
         };
-        let ogcapi = parts.ogcapi.map(|parts| OgcApi::new(parts, cors.as_deref(), hide)).transpose();
+        let ogcapi = parts.ogcapi.map(|parts| OgcApi::new(parts, &manners)).transpose();
         let ogcapi = ogcapi.unwrap_or_else(|error| {
             errors.push(error.to_string());
             None
@@ -100,9 +114,14 @@ impl Site {
         if let Some(wmts) = &wmts {
             warnings.extend_from_slice(wmts.skipped());
         }
-        let tms = parts.tms.map(|parts| Tms::new(parts, cors.as_deref(), hide));
-        let kml = parts.kml.map(|parts| Kml::new(parts, cors.as_deref(), hide));
-        Ok(Site { services: Services { wms, wmts, tms, kml, ogcapi }, demo: parts.demo, cors, warnings })
+        let tms = parts.tms.map(|parts| Tms::new(parts, &manners));
+        let kml = parts.kml.map(|parts| Kml::new(parts, &manners));
+        Ok(Site {
+            services: Services { wms, wmts, tms, kml, ogcapi },
+            demo: parts.demo,
+            cors: manners.cors,
+            warnings,
+        })
     }
 
     pub(super) fn services(&self) -> &Services {

@@ -74,6 +74,7 @@ impl MapLayer for FakeLayer {
 struct FakeTiles {
     grid: Arc<TileGrid>,
     format: Format,
+    image: ImageOptions,
     has_files: bool,
 }
 
@@ -88,6 +89,9 @@ impl TileProvider for FakeTiles {
     }
     fn format(&self) -> Format {
         self.format
+    }
+    fn image(&self) -> &ImageOptions {
+        &self.image
     }
     fn tile_file(&self, tile: &TileAddress) -> Option<TileFile> {
         let path = address_text(tile).into();
@@ -122,7 +126,7 @@ fn tile_layer(name: &str, grid: Arc<TileGrid>, format: Format, dimensions: Vec<D
         title: format!("{name} <&>"),
         cache_name: format!("{name}_cache"),
         extent: (grid.extent, grid.srs.clone()),
-        tiles: Arc::new(FakeTiles { grid, format, has_files: false }),
+        tiles: Arc::new(FakeTiles { grid, format, image: ImageOptions::new(format), has_files: false }),
         dimensions,
         infos: Vec::new(),
         wmts_kvp_legend_url: None,
@@ -232,6 +236,7 @@ fn site_parts(map: &Arc<FakeLayer>, change: impl FnOnce(&mut WmsParts)) -> SiteP
         demo: None,
         cors: Some("*".to_owned()),
         hide_error_details: true,
+        decorations: None,
     }
 }
 
@@ -257,6 +262,8 @@ pub(super) fn request(target: &str) -> Request {
         headers: Headers(vec![("Host".to_owned(), "maps.example".to_owned())]),
         body: Vec::new(),
         peer: None,
+        remote_user: None,
+        user: None,
     }
 }
 
@@ -677,7 +684,12 @@ fn known_tiles_are_not_sent_again() {
 fn stored_tiles_are_answered_on_the_loop() {
     let grid = grid("web", "EPSG:3857", Origin::NorthWest, None);
     let mut layer = tile_layer("mixed", Arc::clone(&grid), Format::Mixed, Vec::new());
-    layer.tiles = Arc::new(FakeTiles { grid, format: Format::Mixed, has_files: true });
+    layer.tiles = Arc::new(FakeTiles {
+        grid,
+        format: Format::Mixed,
+        image: ImageOptions::new(Format::Mixed),
+        has_files: true,
+    });
     let tms = TmsParts {
         metadata: ServiceMetadata::default(),
         layers: vec![layer],

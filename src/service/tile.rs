@@ -7,12 +7,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use md5::{Digest, Md5};
 
+use super::decorations::{Decorations, Occasion};
 use super::exception::{Failure, no_cache};
 use super::metadata::Dimension;
+use super::permit::Kind;
+use super::site::Manners;
 use super::{Answer, FoundTile, StoredTileAnswer};
 use crate::geo::{Extent, Origin, Srs, TileCoord, TileGrid};
-use crate::plan::{Dimensions, InfoLayer, PlanError, Tile, TileAddress, TileCache, TileFile, Turn};
-use crate::render::Format;
+use crate::plan::{
+    Decoration, Dimensions, InfoLayer, PlanError, Tile, TileAddress, TileCache, TileFile, Turn,
+};
+use crate::render::{Format, ImageOptions};
 use crate::story;
 use crate::wire::{Body, Headers, Request, Response, cond};
 
@@ -21,6 +26,8 @@ use crate::wire::{Body, Headers, Request, Response, cond};
 pub trait TileProvider: Send + Sync {
     fn grid(&self) -> &Arc<TileGrid>;
     fn format(&self) -> Format;
+    /// How its tiles are written.
+    fn image(&self) -> &ImageOptions;
     fn tile_file(&self, tile: &TileAddress) -> Option<TileFile>;
     fn tile(&self, tile: &TileAddress, turn: &Turn) -> Result<Tile, PlanError>;
 }
@@ -31,6 +38,9 @@ impl TileProvider for TileCache {
     }
     fn format(&self) -> Format {
         TileCache::format(self)
+    }
+    fn image(&self) -> &ImageOptions {
+        TileCache::image(self)
     }
     fn tile_file(&self, tile: &TileAddress) -> Option<TileFile> {
         TileCache::tile_file(self, tile)
@@ -252,25 +262,33 @@ pub fn plain_integer(text: &str) -> Option<i64> {
 
 /// What all tile answers of a service have in common.
 pub struct TileAnswers {
+    kind: Kind,
+    /// As MapProxy names it.
+    service: &'static str,
     /// `public, max-age=…, s-maxage=…`
     cache_control: String,
     cors: Option<String>,
     hide_error_details: bool,
+    decorations: Option<Arc<Decorations>>,
     /// How the service's protocol tells a failure.
     tell: fn(&Failure) -> Response,
 }
 
 impl TileAnswers {
     pub fn new(
+        kind: Kind,
+        service: &'static str,
         expires_s: u64,
-        cors: Option<&str>,
-        hide_error_details: bool,
+        manners: &Manners,
         tell: fn(&Failure) -> Response,
     ) -> Arc<TileAnswers> {
         Arc::new(TileAnswers {
+            kind,
+            service,
             cache_control: format!("public, max-age={expires_s}, s-maxage={expires_s}"),
-            cors: cors.map(str::to_owned),
-            hide_error_details,
+            cors: manners.cors.clone(),
+            hide_error_details: manners.hide_error_details,
+            decorations: manners.decorations.clone(),
             tell,
         })
     }
@@ -291,6 +309,13 @@ impl TileAnswers {
         story::note_level(address.coord.z);
         let conditions = conditions(&request.headers);
         let shown = ShownType { mime: layer.mime, mixed: layer.mixed };
+        if let Some(decoration) = self.decoration(layer, &address, request) {
+            let answers = Arc::clone(self);
+            let tiles = Arc::clone(&layer.layer.tiles);
+            return Answer::Work(Box::new(move |turn| {
+                answers.decorate(&*tiles, &address, &decoration, shown, &conditions, turn)
+            }));
+        }
         let Some(file) = layer.layer.tiles.tile_file(&address) else {
             let answers = Arc::clone(self);
             let tiles = Arc::clone(&layer.layer.tiles);
@@ -315,6 +340,60 @@ impl TileAnswers {
                 answers.with_cors(answers.make(&*tiles, &address, shown, &conditions, turn))
             }),
         }))
+    }
+
+    /// What is added to a tile, by the rules of the site.
+    fn decoration(
+        &self,
+        layer: &ServedLayer,
+        address: &TileAddress,
+        request: &Request,
+    ) -> Option<Decoration> {
+        let decorations = self.decorations.as_ref()?;
+        let grid = layer.grid();
+        let layers = [layer.layer.name.clone()];
+        let occasion = Occasion {
+            kind: self.kind,
+            service: self.service,
+            asked: &layers,
+            drawn: &layers,
+            extent: &grid.tile_extent(address.coord),
+            srs: grid.srs.code(),
+        };
+        decorations.choose(&occasion, request)
+    }
+
+    /// Its tag is that of its own bytes: what is added may change while the
+    /// tile does not.
+    fn decorate(
+        &self,
+        tiles: &dyn TileProvider,
+        address: &TileAddress,
+        decoration: &Decoration,
+        shown: ShownType,
+        conditions: &Headers,
+        turn: &Turn,
+    ) -> Response {
+        let tile = tiles.tile(address, turn).and_then(|tile| decoration.tile(tile, tiles.image(), turn));
+        let tile = match tile {
+            Ok(tile) => tile,
+            Err(error) => {
+                if let PlanError::Decoration(_) = &error {
+                    crate::log::warn!("tile failed: {error}");
+                }
+                return (self.tell)(&Failure::of_tile(&error, self.hide_error_details));
+            }
+        };
+        let mime = shown.mime_of(tile.format);
+        let response = Response {
+            status: 200,
+            headers: vec![(Cow::Borrowed("Content-Type"), mime.to_owned())],
+            body: Body::Shared(tile.bytes),
+        };
+        if !tile.cacheable {
+            return no_cache(response);
+        }
+        keep_by_content(response, self.cache_control.clone(), conditions)
     }
 
     fn make(
@@ -365,6 +444,23 @@ impl TileAnswers {
     }
 }
 
+/// Lets caches keep a picture that has no time of its own, by a quoted tag of
+/// its bytes; 304 where the client has it.
+pub(super) fn keep_by_content(response: Response, cache_control: String, conditions: &Headers) -> Response {
+    let tag = content_tag(response.body.as_slice());
+    let is_known = cond::not_modified(conditions, Some(&tag), None);
+    let response = match is_known {
+        true => Response { status: 304, headers: Vec::new(), body: Body::Empty },
+        false => response,
+    };
+    response.with("ETag", tag).with("Cache-Control", cache_control)
+}
+
+/// A quoted tag of the bytes themselves.
+fn content_tag(bytes: &[u8]) -> String {
+    in_quotes(&Md5::digest(bytes))
+}
+
 /// The type a layer promises, and whether its tiles speak for themselves.
 #[derive(Clone, Copy)]
 struct ShownType {
@@ -396,10 +492,13 @@ fn conditions(headers: &Headers) -> Headers {
 /// (the MD5 of both as Python writes them), so that what clients keep stays
 /// good over a switch.
 fn entity_tag(modified: SystemTime, size: usize) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     let modified_s = since.as_secs() as f64 + f64::from(since.subsec_nanos()) * 1e-9;
-    let digest = Md5::digest(format!("{modified_s:?}{size}"));
+    in_quotes(&Md5::digest(format!("{modified_s:?}{size}")))
+}
+
+fn in_quotes(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut tag = String::with_capacity(2 + 2 * digest.len());
     tag.push('"');
     for byte in digest {

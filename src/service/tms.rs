@@ -11,6 +11,7 @@ use super::metadata::ServiceMetadata;
 use super::parameters::Parameters;
 use super::permit::{Feature, Kind, Question};
 use super::question::{about_all, about_layer, about_tile};
+use super::site::Manners;
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer};
 use super::xml::{XmlWriter, number};
 use crate::geo::Origin;
@@ -139,13 +140,13 @@ pub struct Tms {
 const FALLBACKS: [&str; 2] = ["EPSG900913", "EPSG4326"];
 
 impl Tms {
-    pub fn new(parts: TmsParts, cors: Option<&str>, hide_error_details: bool) -> Tms {
+    pub fn new(parts: TmsParts, manners: &Manners) -> Tms {
         Tms {
             metadata: parts.metadata,
             layers: LayerTable::new(parts.layers, parts.use_grid_names),
             origin: parts.origin,
-            tms: TileAnswers::new(parts.expires_s, cors, hide_error_details, tms_failure),
-            plain: TileAnswers::new(parts.expires_s, cors, hide_error_details, plain_failure),
+            tms: TileAnswers::new(Kind::Tms, "tms", parts.expires_s, manners, tms_failure),
+            plain: TileAnswers::new(Kind::Tms, "tms", parts.expires_s, manners, plain_failure),
         }
     }
 

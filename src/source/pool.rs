@@ -72,7 +72,7 @@ pub fn agent(key: &PoolKey) -> Result<Agent, String> {
     Ok(agent)
 }
 
-fn tls(key: &PoolKey) -> Result<TlsConfig, String> {
+pub(super) fn tls(key: &PoolKey) -> Result<TlsConfig, String> {
     let roots = if !key.verify_certs {
         RootCerts::WebPki
     } else if let Some(path) = &key.ca_certs {

@@ -165,6 +165,8 @@ pub fn read(pairs: &Pairs, mount: &Mount, limits: &Limits) -> Result<Head, Refus
             headers: read_headers(pairs, scheme, limits)?,
             body: Vec::new(),
             peer: remote.and_then(|address| read_address(&address)),
+            remote_user: text(pairs, "REMOTE_USER")?.map(Cow::into_owned),
+            user: None,
         },
         minor: u8::from(text(pairs, "SERVER_PROTOCOL")?.as_deref() != Some("HTTP/1.0")),
         length: read_length(pairs, limits)?,

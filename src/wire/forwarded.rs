@@ -54,6 +54,10 @@ impl Proxies {
             }
         };
         request.headers.0.retain(|(name, _)| keeps(name));
+        // Whoever may open our socket file is known by its mode.
+        if speaker.is_some() && !self.networks.holds(speaker) {
+            request.remote_user = None;
+        }
         if is_behind && let Some(client) = self.client(&request.headers) {
             request.peer = Some(client);
         }
@@ -165,6 +169,8 @@ mod tests {
             headers: Headers(fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()),
             body: Vec::new(),
             peer: peer.parse().ok(),
+            remote_user: None,
+            user: None,
         }
     }
 
@@ -248,9 +254,13 @@ mod tests {
             (None, "192.0.2.9", true, "192.0.2.9"),
         ] {
             let mut request = request(told, &fields);
+            request.remote_user = Some("anna".into());
             let speaker = speaker.map(|address| address.parse().unwrap());
             assert_eq!(proxies(Family::XForwarded).settle(&mut request, speaker), kept);
             assert_eq!(request.headers.get("x-user").is_some(), kept, "{speaker:?} {told}");
+            // The client's place on the list says nothing about who the web server is.
+            let is_server = speaker != Some([192, 0, 2, 1].into());
+            assert_eq!(request.remote_user.is_some(), is_server, "{speaker:?} {told}");
             assert_eq!(request.peer, client.parse().ok(), "{speaker:?} {told}");
         }
     }

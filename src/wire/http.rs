@@ -212,6 +212,8 @@ impl Parser {
             headers: with_host(headers, line.authority, line.minor)?,
             body: Vec::new(),
             peer: None,
+            remote_user: None,
+            user: None,
         };
         self.message = Some(Box::new(Message { request, keep_alive: frame.keep_alive, minor: line.minor }));
         self.state = if frame.chunked {

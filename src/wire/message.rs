@@ -58,6 +58,11 @@ pub struct Request {
     pub headers: Headers,
     pub body: Vec<u8>,
     pub peer: Option<IpAddr>,
+    /// Who asks, as the web server before us has found out: `REMOTE_USER` of
+    /// CGI variables. No header field becomes this.
+    pub remote_user: Option<String>,
+    /// Who asks, once whoever guards the site has found out.
+    pub user: Option<String>,
 }
 
 /// What a response carries.

@@ -76,6 +76,8 @@ impl Worker {
             headers: Headers(vec![("Host".into(), "localhost".into())]),
             body: Vec::new(),
             peer: None,
+            remote_user: None,
+            user: None,
         };
         match catch_unwind(AssertUnwindSafe(|| (self.answer)(&request))) {
             Ok(Answer::Ready(response)) => Some(response.status),

@@ -47,6 +47,12 @@ impl MapProxy {
         MapProxy::start_with(config, "tests/parity/fine_mesh_server.py")
     }
 
+    /// The same with the callbacks of a module, which is put beside `config`.
+    pub fn start_with_callbacks(config: &Path, module: &Path) -> MapProxy {
+        std::fs::copy(module, config.with_file_name("mymaps.py")).expect("the module beside the map");
+        MapProxy::start_with(config, "tests/parity/callback_server.py")
+    }
+
     fn start_with(config: &Path, server: &str) -> MapProxy {
         let port = free_port();
         let server = Path::new(env!("CARGO_MANIFEST_DIR")).join(server);

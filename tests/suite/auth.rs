@@ -12,11 +12,13 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::harness::daemon::Setup;
+use crate::harness::fastcgi::{self, cgi_reply};
 use crate::harness::painted::{self, MERC};
 use crate::harness::{Answer, Daemon, Reply, TestDir, Upstream};
+use crate::scgi_uwsgi::{exchange, request};
 
 /// Two layers in a group, each with a cache, feature info and a legend.
-fn guarded_map(upstream: &Upstream) -> String {
+pub fn guarded_map(upstream: &Upstream) -> String {
     let source = |name: &str| {
         format!(
             "  {name}:\n    type: wms\n    wms_opts: {{featureinfo: true, legendgraphic: true}}\n    \
@@ -36,11 +38,13 @@ fn guarded_map(upstream: &Upstream) -> String {
     )
 }
 
-fn upstream() -> Upstream {
+pub fn upstream() -> Upstream {
     Upstream::scripted(|target| {
         let asks = |name: &str| target.to_ascii_lowercase().contains(&format!("request={name}"));
         if asks("getfeatureinfo") {
             Answer::Bytes("text/plain", b"here it is".to_vec())
+        } else if asks("getlegendgraphic") && target.contains("json") {
+            Answer::Bytes("application/json", b"{\"Legend\": []}".to_vec())
         } else if asks("getlegendgraphic") {
             Answer::Bytes("image/png", painted::png(&[9; 300], 10, 10))
         } else {
@@ -50,7 +54,7 @@ fn upstream() -> Upstream {
 }
 
 /// Web mercator edges of a tile, row from the north.
-fn edges(level: u32, column: u32, row: u32) -> [f64; 4] {
+pub fn edges(level: u32, column: u32, row: u32) -> [f64; 4] {
     let side = 2.0 * MERC / f64::from(1_u32 << level);
     let (west, north) = (-MERC + f64::from(column) * side, MERC - f64::from(row) * side);
     [west, north - side, west + side, north]
@@ -58,7 +62,7 @@ fn edges(level: u32, column: u32, row: u32) -> [f64; 4] {
 
 /// A request for pixels or a document about a place: of each service one.
 /// `{layer}` stands for the layer.
-fn targets(level: u32, column: u32, row: u32) -> Vec<(&'static str, String)> {
+pub fn targets(level: u32, column: u32, row: u32) -> Vec<(&'static str, String)> {
     let south = (1 << level) - 1 - row;
     let [west, bottom, east, north] = edges(level, column, row);
     let bbox = format!("{west},{bottom},{east},{north}");
@@ -103,7 +107,7 @@ fn targets(level: u32, column: u32, row: u32) -> Vec<(&'static str, String)> {
 }
 
 /// Documents about one layer.
-const LAYER_DOCUMENTS: &[(&str, &str)] = &[
+pub const LAYER_DOCUMENTS: &[(&str, &str)] = &[
     (
         "legend",
         "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetLegendGraphic&LAYER={layer}&FORMAT=image/png&SLD_VERSION=1.1.0",
@@ -127,7 +131,7 @@ const LISTS: &[(&str, &str)] = &[
     ("demo", "/demo/"),
 ];
 
-fn sha256(key: &str) -> String {
+pub fn sha256(key: &str) -> String {
     digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -145,34 +149,34 @@ fn rules() -> String {
     )
 }
 
-fn ask(daemon: &Daemon, fields: &str, target: &str) -> Reply {
+pub fn ask(daemon: &Daemon, fields: &str, target: &str) -> Reply {
     let mut client = daemon.client();
     client.send(format!("GET {target} HTTP/1.1\r\nHost: maps.test\r\n{fields}\r\n")).expect("sent");
     client.read_reply(false).unwrap_or_else(|end| panic!("{target}: {end:?}\n{}", daemon.log()))
 }
 
-fn as_user(daemon: &Daemon, user: &str, target: &str) -> Reply {
+pub fn as_user(daemon: &Daemon, user: &str, target: &str) -> Reply {
     let fields = if user.is_empty() { String::new() } else { format!("X-Api-Key: key of {user}\r\n") };
     ask(daemon, &fields, target)
 }
 
 /// Faults of many requests at once.
 #[derive(Default)]
-struct Faults(Vec<String>);
+pub struct Faults(Vec<String>);
 
 impl Faults {
-    fn check(&mut self, is_right: bool, what: impl FnOnce() -> String) {
+    pub fn check(&mut self, is_right: bool, what: impl FnOnce() -> String) {
         if !is_right {
             self.0.push(what());
         }
     }
 
-    fn end(self) {
+    pub fn end(self) {
         assert!(self.0.is_empty(), "{} faults\n{}", self.0.len(), self.0.join("\n"));
     }
 }
 
-fn told(reply: &Reply) -> String {
+pub fn told(reply: &Reply) -> String {
     format!("{} {} {:.160}", reply.status, reply.content_type(), reply.text())
 }
 
@@ -270,7 +274,7 @@ fn layers_are_allowed_or_not_in_every_service() {
 }
 
 /// How many of the four quarters of the picture's middle row are seen.
-fn seen(reply: &Reply) -> Option<Vec<bool>> {
+pub fn seen(reply: &Reply) -> Option<Vec<bool>> {
     let limits = rhumb::render::DecodeLimits::default();
     let raster = rhumb::render::decode(&reply.body, &limits).ok()?;
     let is_seen = |x: u32| {
@@ -381,6 +385,74 @@ fn passwords_and_fields_of_proxies_name_users_too() {
 }
 
 #[test]
+fn a_web_server_that_speaks_cgi_may_name_users_and_clients_may_not() {
+    let (dir, upstream) = (TestDir::new("auth-remote-user"), upstream());
+    let tile = "/wmts/closed/GLOBAL_WEBMERCATOR/05/17/11.png";
+    for (is_on, more) in [(true, ""), (false, ""), (true, "trusted_proxies: [10.9.9.9]\n")] {
+        let yaml = format!(
+            "{more}auth:\n  remote_user: {is_on}\n  api_keys: {{keys: [{{sha256: {}, user: robot}}]}}\n  groups: {{staff: [ann]}}\n  \
+             rules: [{{groups: [staff]}}]\n",
+            sha256("a key")
+        );
+        let setup = Setup::new(&dir, guarded_map(&upstream)).workers(1).daemon_yaml(&yaml);
+        let setup = setup.listen("fastcgi: fcgi.sock").listen("scgi: scgi.sock").listen("uwsgi: uwsgi.sock");
+        let daemon = setup.start();
+        for protocol in ["fastcgi", "scgi", "uwsgi"] {
+            let get = |others: &[(&str, &str)]| match protocol {
+                "fastcgi" => {
+                    let mut peer = fastcgi::Peer::connect(&dir.join("fcgi.sock"));
+                    peer.send(fastcgi::request(1, false, tile, others, b""));
+                    peer.reply(1).expect("an answer")
+                }
+                _ => cgi_reply(&exchange(
+                    &dir.join(format!("{protocol}.sock")),
+                    &request(protocol, tile, others, ""),
+                )),
+            };
+            for (variables, status) in [
+                (&[][..], 401),
+                (&[("REMOTE_USER", "ann")], if is_on { 200 } else { 401 }),
+                (&[("REMOTE_USER", "eve")], if is_on { 403 } else { 401 }),
+                // The client's: fields are another thing than variables.
+                (&[("HTTP_REMOTE_USER", "ann")], 401),
+                (&[("HTTP_REMOTE-USER", "ann"), ("HTTP_X_REMOTE_USER", "ann")], 401),
+                (&[("REMOTE_USER", "eve"), ("HTTP_REMOTE_USER", "ann")], if is_on { 403 } else { 401 }),
+                (&[("REMOTE_USER", ""), ("HTTP_REMOTE_USER", "ann")], 401),
+            ] {
+                let reply = get(variables);
+                assert_eq!(reply.status, status, "{is_on} {more} {protocol} {variables:?}: {}", told(&reply));
+            }
+        }
+        for fields in ["", "Remote-User: ann\r\n", "REMOTE_USER: ann\r\n", "HTTP_REMOTE_USER: ann\r\n"] {
+            let reply = ask(&daemon, fields, tile);
+            assert_eq!(reply.status, 401, "{is_on} {fields}: {}", told(&reply));
+        }
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_web_server_by_tcp_names_users_where_it_is_trusted() {
+    let (dir, upstream) = (TestDir::new("auth-remote-tcp"), upstream());
+    let tile = "/wmts/closed/GLOBAL_WEBMERCATOR/05/17/11.png";
+    for (more, status) in
+        [("", 200), ("trusted_proxies: [127.0.0.1]\n", 200), ("trusted_proxies: [10.9.9.9]\n", 401)]
+    {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let yaml = format!("{more}auth: {{remote_user: yes, rules: [{{users: [ann]}}]}}\n");
+        let setup = Setup::new(&dir, guarded_map(&upstream)).workers(1).daemon_yaml(&yaml);
+        let daemon = setup.listen(&format!("scgi: '127.0.0.1:{port}'")).start();
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the daemon listens");
+        stream.write_all(&request("scgi", tile, &[("REMOTE_USER", "ann")], "")).expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let reply = cgi_reply(&answer);
+        assert_eq!(reply.status, status, "{more}: {}", told(&reply));
+        daemon.stop();
+    }
+}
+
+#[test]
 fn a_broken_section_is_refused_with_its_reasons() {
     let (dir, upstream) = (TestDir::new("auth-broken"), upstream());
     dir.write("users", "ann:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=\n");
@@ -402,6 +474,7 @@ fn a_broken_section_is_refused_with_its_reasons() {
             "64 hexadecimal digits",
         ),
         ("auth: {external: {url: 'file:///x'}}\n", "auth.external"),
+        ("auth: {rules: [{who: signed_in}], remote_user: yes}\n", "a listener of fastcgi, scgi or uwsgi"),
     ] {
         let setup = Setup::new(&dir, guarded_map(&upstream)).workers(1).daemon_yaml(yaml);
         let (code, log) = setup.try_start().err().unwrap_or_else(|| panic!("it starts with {yaml}"));
@@ -410,13 +483,13 @@ fn a_broken_section_is_refused_with_its_reasons() {
 }
 
 /// What a ten-line server before a callback does; remembers what it was asked.
-struct Callback {
-    address: SocketAddr,
+pub struct Callback {
+    pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Callback {
-    fn start(decide: impl Fn(&Value) -> (u16, String) + Send + 'static) -> Callback {
+    pub fn start(decide: impl Fn(&Value) -> (u16, String) + Send + 'static) -> Callback {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let asked = Arc::new(Mutex::new(Vec::new()));

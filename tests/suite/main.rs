@@ -7,12 +7,16 @@ mod harness;
 
 mod as_mapproxy;
 mod auth;
+mod auth_matrix;
 #[cfg(feature = "peers")]
 mod browser;
 mod cache_faults;
+#[cfg(feature = "peers")]
+mod callbacks;
 mod command_line;
 mod control;
 mod crowd;
+mod decorate;
 #[cfg(feature = "peers")]
 mod differential;
 mod embedded;
@@ -34,6 +38,8 @@ mod front_haproxy;
 mod front_hosts;
 #[cfg(feature = "peers")]
 mod front_lighttpd;
+#[cfg(feature = "peers")]
+mod front_login;
 #[cfg(feature = "peers")]
 mod front_mounts;
 #[cfg(feature = "peers")]

@@ -28,7 +28,7 @@ fn framed(protocol: &str, list: &[(String, String)]) -> Vec<u8> {
     [&[0, low, high, 0][..], &block].concat()
 }
 
-fn request(protocol: &str, target: &str, others: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub fn request(protocol: &str, target: &str, others: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut list = variables(target);
     list.retain(|(name, _)| !others.iter().any(|(other, _)| other == name));
     list.push(("SCGI".into(), "1".into()));
@@ -37,7 +37,7 @@ fn request(protocol: &str, target: &str, others: &[(&str, &str)], body: &str) ->
 }
 
 /// Everything that comes back before the connection ends.
-fn exchange(socket: &Path, bytes: &[u8]) -> Vec<u8> {
+pub fn exchange(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).expect("the daemon listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     // A refusal may come before the last byte is out.

@@ -32,6 +32,7 @@ fn built<T>(caches: &str, look: impl FnOnce(&mut Builder<'_>, &[BuiltCache]) -> 
         memory: TileMemory::new(0, Duration::ZERO),
         any_srs: false,
         auth: None,
+        decorate: &[],
     };
     let mut builder = Builder::new(&conf, &shared);
     let built = builder.cache(conf.caches.get("c").expect("a cache c"));

@@ -18,6 +18,7 @@ pub static AUTH: Table = Table {
         key("basic", Map(&[&BASIC])),
         key("jwt", Map(&[&JWT])),
         key("trusted_headers", Map(&[&HEADERS])),
+        key("remote_user", Bool),
         key("groups", Any),
         key("rules", List(&Map(&[&RULE]))),
         key("external", Map(&[&EXTERNAL])),
@@ -116,6 +117,8 @@ pub struct Auth {
     pub passwords: Option<Vec<(String, String)>>,
     pub jwt: Option<Jwt>,
     pub trusted_headers: Option<TrustedHeaders>,
+    /// `REMOTE_USER` of FastCGI, SCGI and uwsgi names the user.
+    pub remote_user: bool,
     /// Groups by user, on top of those that an identity brings.
     pub groups: HashMap<String, Vec<String>>,
     /// The first that fits decides; empty with `external`.
@@ -200,6 +203,7 @@ pub(super) fn read(node: &Node, dir: &Path, files: &mut FileSet, findings: &mut 
         passwords: node.get("basic").map(|node| reader.passwords(node)),
         jwt: node.get("jwt").and_then(|node| reader.jwt(node)),
         trusted_headers: node.get("trusted_headers").and_then(|node| reader.trusted_headers(node)),
+        remote_user: node.get("remote_user").and_then(Node::bool).unwrap_or(false),
         groups: node.get("groups").map(|node| reader.groups(node)).unwrap_or_default(),
         rules: node.get("rules").map(|node| reader.rules(node)).unwrap_or_default(),
         external: node.get("external").and_then(|node| reader.external(node)),

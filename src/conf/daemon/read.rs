@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::auth;
 use super::{Daemon, Fsync, Limits, Listen, ListenAddress, LogFormat, LogOptions, LogTarget, Maps, Protocol};
+use super::{auth, decorate};
 use crate::conf::check::Checker;
 use crate::conf::files::FileSet;
 use crate::conf::finding::{Finding, Findings};
@@ -25,6 +25,7 @@ static DAEMON: Table = Table {
         key("listen", List(&Map(&[&LISTEN]))),
         key("trusted_proxies", List(&Text)),
         key("auth", Map(&[&auth::AUTH])),
+        key("decorate", List(&Map(&[&decorate::DECORATE]))),
         key("forwarded_fields", Choice(&["x-forwarded", "forwarded"])),
         key("workers", OneOf(&[Choice(&["auto"]), Int])),
         key("user", Text),
@@ -209,10 +210,12 @@ fn read(
     }
     Checker::new(findings, true).check(&root, &FILE);
     let reader = Reader { dir: path.parent().unwrap_or(Path::new("/")), root: &root };
+    let listen = reader.listen(spawner, findings);
+    reader.check_remote_user(&listen, findings);
     Some(Daemon {
         file: Some(path.to_owned()),
         maps: reader.maps(findings),
-        listen: reader.listen(spawner, findings),
+        listen,
         workers: reader.workers(findings),
         user: reader.text("user"),
         group: reader.text("group"),
@@ -227,6 +230,10 @@ fn read(
         },
         proxies: reader.proxies(findings),
         auth: root.get("auth").map(|node| auth::read(node, reader.dir, files, findings)),
+        decorate: match root.get("decorate") {
+            Some(node) => decorate::read(node, reader.dir, files, findings),
+            None => Vec::new(),
+        },
         limits: root.get("limits").map(|node| read_limits(node, findings)).unwrap_or_default(),
         watch: root.get("watch").and_then(Node::bool).unwrap_or(false),
         allow_listing: root.get("allow_listing").and_then(Node::bool).unwrap_or(false),
@@ -379,6 +386,25 @@ impl Reader<'_> {
         let identity_fields = names.into_iter().flatten().map(str::to_owned).collect();
         let networks = networks(list, "trusted_proxies", findings);
         Some(Proxies { networks, family, identity_fields })
+    }
+
+    /// Who speaks CGI to us names users: it must be clear who may.
+    fn check_remote_user(&self, listen: &[Listen], findings: &mut Findings) {
+        let node = self.root.get("auth").and_then(|auth| auth.get("remote_user"));
+        let Some(node) = node.filter(|node| node.bool() == Some(true)) else { return };
+        let path = "auth.remote_user";
+        let mut cgi = listen.iter().filter(|listen| listen.protocol != Protocol::Http).peekable();
+        if cgi.peek().is_none() {
+            let text = "is of use only with a listener of fastcgi, scgi or uwsgi; a proxy that speaks HTTP names \
+                        users in fields (`trusted_headers`)";
+            findings.error(node.place, path, text);
+        }
+        let is_open = |listen: &Listen| matches!(&listen.address, ListenAddress::Tcp(address) if !address.ip().is_loopback());
+        if cgi.any(is_open) && self.root.get("trusted_proxies").is_none() {
+            let text = "needs `trusted_proxies`, the addresses of the web servers: anybody who reaches the port could name a \
+                        user otherwise";
+            findings.error(node.place, path, text);
+        }
     }
 
     /// One place: exactly one protocol with its address.

@@ -195,3 +195,62 @@ fn every_limit_has_a_key() {
         assert!(fields.contains(&format!("{name}: ")), "{name}");
     }
 }
+
+#[test]
+fn what_is_added_to_pictures_is_one_thing_with_its_own_keys() {
+    let of = |entry: &str| format!("listen: [{{http: '*:80'}}]\ndecorate:\n  - {entry}");
+    let (read, findings) = daemon(&of(
+        "{text: 'for {user}', services: [wms], maps: [a*], place: centre, ground: no, size_px: 12.5, margin_px: 9}",
+    ));
+    assert!(findings.is_empty(), "{findings:?}");
+    let [entry] = &read.unwrap().decorate[..] else { panic!("one entry") };
+    let decorate::What::Text { style, .. } = &entry.what else { panic!("a text") };
+    assert_eq!((style.size_px, style.margin_px, style.ground), (12.5, 9, None));
+    assert_eq!((&entry.maps[..], &entry.services[..]), (&["a*".to_owned()][..], &["wms".to_owned()][..]));
+    for (entry, part) in [
+        ("{}", "3:5: error: decorate[0]: needs one of `text`, `image` and `http`"),
+        ("{text: a, image: b.png}", "needs one of"),
+        ("{text: 'by {usr}'}", "decorate[0].text: unknown placeholder {usr}"),
+        ("{text: a, timeout_ms: 5}", "decorate[0].timeout_ms: is of use only with `http`"),
+        ("{http: 'http://a/', opacity: 1}", "decorate[0].opacity: is of use only with `image`"),
+        ("{http: 'ftp://a/'}", "decorate[0].http: must be the address"),
+        ("{http: 'http://a/', timeout_ms: 0}", "decorate[0].timeout_ms: must be from 1 to 60000"),
+        ("{http: 'http://a/', on_failure: ignore}", "it can be fail, leave"),
+        ("{image: absent.png}", "decorate[0].image: cannot read /nowhere/etc/absent.png"),
+        ("{text: a, size_px: 1}", "decorate[0].size_px: must be from 4 to 512"),
+        ("{text: a, size_px: .nan}", "decorate[0].size_px: must be from 4 to 512"),
+        ("{text: a, color: red}", "expected a colour"),
+        ("{text: a, services: [demo]}", "it can be wms, wmts, tms, kml, ogcapi"),
+        ("{text: a, sise_px: 4}", "did you mean `size_px`?"),
+        ("text", "expected a mapping"),
+    ] {
+        let told = refused(&of(entry));
+        assert!(told.contains(part), "{entry}: {told}");
+    }
+}
+
+#[test]
+fn who_may_name_users_by_remote_user_is_clear() {
+    let auth = "\nauth: {remote_user: yes, rules: [{who: signed_in}]}\n";
+    let http = "{http: '*:80'}";
+    for (listen, more, refusal) in [
+        ("{fastcgi: var/socket}", "", None),
+        ("{scgi: '127.0.0.1:4000'}", "", None),
+        ("{uwsgi: '*:4000'}", "trusted_proxies: [10.0.0.7]", None),
+        ("{uwsgi: '*:4000'}", "", Some("auth.remote_user: needs `trusted_proxies`")),
+        (
+            http,
+            "trusted_proxies: [10.0.0.7]",
+            Some("auth.remote_user: is of use only with a listener of fastcgi"),
+        ),
+    ] {
+        let text =
+            format!("listen: [{http}, {listen}]{auth}{more}").replace(&format!("{http}, {http}"), http);
+        match refusal {
+            None => assert!(
+                daemon(&text).0.is_some_and(|daemon| daemon.auth.is_some_and(|auth| auth.remote_user))
+            ),
+            Some(part) => assert!(refused(&text).contains(part), "{text}"),
+        }
+    }
+}

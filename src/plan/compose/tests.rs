@@ -25,6 +25,7 @@ fn options() -> ComposeOptions {
         crop: None,
         surround: None,
         ground_alpha: 0,
+        decoration: None,
         decode_limits: DecodeLimits::default(),
     }
 }

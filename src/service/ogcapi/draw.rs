@@ -11,12 +11,14 @@ use super::refusal::Refusal;
 use super::request::said;
 use super::subject::Subject;
 use super::{OgcApi, Visit};
-use crate::plan::{ComposeOptions, Composed, MapLayer, MapQuery, Turn, compose};
+use crate::plan::{ComposeOptions, Composed, Decoration, MapLayer, MapQuery, Turn, compose};
 use crate::render::{Color, DecodeLimits, Format, ImageOptions};
+use crate::service::decorations::Occasion;
 use crate::service::exception::no_cache;
 use crate::service::parameters::Parameters;
+use crate::service::permit::Kind;
 use crate::service::{Answer, FoundTile};
-use crate::wire::Response;
+use crate::wire::{Request, Response};
 
 /// `bgcolor` and `transparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +138,19 @@ impl Visit<'_> {
     /// # Errors
     /// An image format that the service does not offer.
     pub(super) fn draw(&self, subject: Subject, picture: Picture) -> Result<Answer, Refusal> {
-        let work = self.api.plan(&subject, &picture, &self.frame)?;
+        let work = self.api.plan(&subject, &picture, &self.frame, self.request)?;
         Ok(Answer::Work(Box::new(move |turn| work.run(turn))))
     }
 }
 
 impl OgcApi {
-    fn plan(&self, subject: &Subject, picture: &Picture, frame: &Frame) -> Result<DrawWork, Refusal> {
+    fn plan(
+        &self,
+        subject: &Subject,
+        picture: &Picture,
+        frame: &Frame,
+        request: &Request,
+    ) -> Result<DrawWork, Refusal> {
         let options = self.image_options(picture.format);
         let offered = || Refusal::not_acceptable(picture.format.mime());
         let (image, ground_alpha, surround) = colored(options.ok_or_else(offered)?, picture.colors);
@@ -174,6 +182,7 @@ impl OgcApi {
                 crop: Some(crop.unwrap_or(subject.extent.extent)),
                 surround,
                 ground_alpha,
+                decoration: self.decoration(subject, &query, request),
                 decode_limits: DecodeLimits::default(),
             },
             query,
@@ -182,6 +191,20 @@ impl OgcApi {
             frame: frame.clone(),
             what: format!("{} {}", subject.service, subject.name),
         })
+    }
+
+    /// What is added to the picture, by the rules of the site.
+    fn decoration(&self, subject: &Subject, query: &MapQuery, request: &Request) -> Option<Decoration> {
+        let decorations = self.decorations.as_ref()?;
+        let occasion = Occasion {
+            kind: Kind::OgcApi,
+            service: subject.service,
+            asked: &self.layers.names_of(&subject.collections),
+            drawn: &self.layers.names_of(&self.drawing(subject, query)),
+            extent: &query.extent,
+            srs: query.srs.code(),
+        };
+        decorations.choose(&occasion, request)
     }
 
     /// Sources and caches bottom to top, without what is not shown at this scale.

@@ -29,9 +29,12 @@ use serde_json::Value;
 
 use super::Answer;
 use super::base_url::BaseUrl;
+use super::decorations::Decorations;
 use super::demo;
 use super::exception::document;
 use super::parameters::Parameters;
+use super::permit::Kind;
+use super::site::Manners;
 use super::tile::{ServedLayer, TileAnswers, TileLayer};
 use super::wms::WmsLayer;
 use super::wms::layer::LayerTree;
@@ -99,6 +102,7 @@ pub struct OgcApi {
     cache_control: String,
     background_url: Option<String>,
     hide_error_details: bool,
+    decorations: Option<Arc<Decorations>>,
     geographic: Srs,
 }
 
@@ -196,7 +200,7 @@ impl OgcApi {
     /// # Errors
     /// EPSG:4326 itself is not known. Other unknown systems are only never
     /// served: `check` names them.
-    pub fn new(parts: OgcApiParts, cors: Option<&str>, hide_error_details: bool) -> Result<OgcApi, SrsError> {
+    pub fn new(parts: OgcApiParts, manners: &Manners) -> Result<OgcApi, SrsError> {
         let geographic = Srs::parse("EPSG:4326")?;
         let layers = LayerTree::new(parts.root, &geographic);
         let mut names = Vec::new();
@@ -216,7 +220,13 @@ impl OgcApi {
             names,
             nominal_scales: parts.nominal_scales,
             tiles,
-            tile_answers: TileAnswers::new(parts.expires_s, cors, hide_error_details, refusal::tile_failure),
+            tile_answers: TileAnswers::new(
+                Kind::OgcApi,
+                "ogcapi.tile",
+                parts.expires_s,
+                manners,
+                refusal::tile_failure,
+            ),
             grids,
             metadata: parts.metadata,
             enable_tiles: parts.enable_tiles,
@@ -233,7 +243,8 @@ impl OgcApi {
             concurrent_layers: parts.concurrent_layers.max(1),
             cache_control: format!("public, max-age={0}, s-maxage={0}", parts.expires_s),
             background_url: parts.background_url,
-            hide_error_details,
+            hide_error_details: manners.hide_error_details,
+            decorations: manners.decorations.clone(),
             layers,
             geographic,
         })

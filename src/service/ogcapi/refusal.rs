@@ -60,6 +60,10 @@ impl Refusal {
             | PlanError::NotOneTile(_) => {
                 Refusal::invalid(format!("The map is too large or lies nowhere: {error}"))
             }
+            PlanError::Decoration(_) => {
+                crate::log::warn!("{what} failed: {error}");
+                Refusal::internal("internal error")
+            }
             PlanError::Cache(_) | PlanError::Timeout { .. } => {
                 crate::log::error!("{what} failed: {error}");
                 Refusal::internal("internal error")

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use md5::{Digest as _, Md5};
-
 use super::layer::LayerExtent;
 use super::request::{MapRequest, Telling};
 use super::{Wms, WmsVersion};
 use crate::geo::Extent;
 use crate::plan::{
-    ComposeOptions, Composed, MapLayer, MapQuery, OnSourceErrors, PlanError, compose, error_text,
+    ComposeOptions, Composed, Decoration, MapLayer, MapQuery, OnSourceErrors, PlanError, compose, error_text,
 };
 use crate::render::DecodeLimits;
 use crate::service::Answer;
+use crate::service::decorations::Occasion;
 use crate::service::exception::{Failure, no_cache};
 use crate::service::parameters::Parameters;
+use crate::service::permit::Kind;
+use crate::service::tile::keep_by_content;
 use crate::story;
-use crate::wire::{Body, Headers, Request, Response, cond};
+use crate::wire::{Headers, Request, Response};
 
 /// What is to be drawn, and the type under which it is sent.
 struct PlannedMap {
@@ -38,7 +39,7 @@ impl Wms {
     pub(super) fn get_map(&self, version: WmsVersion, parameters: &Parameters, request: &Request) -> Answer {
         let mut telling = self.telling(version, parameters);
         let planned = MapRequest::parse(self, version, parameters, &mut telling)
-            .and_then(|map| self.plan(&map, parameters));
+            .and_then(|map| self.plan(&map, parameters, request));
         match planned {
             Ok(map) => {
                 let tile =
@@ -50,7 +51,12 @@ impl Wms {
         }
     }
 
-    fn plan(&self, map: &MapRequest, parameters: &Parameters) -> Result<PlannedMap, Failure> {
+    fn plan(
+        &self,
+        map: &MapRequest,
+        parameters: &Parameters,
+        request: &Request,
+    ) -> Result<PlannedMap, Failure> {
         let (mime, image) = &self.image_formats[map.format];
         let mut image = image.clone();
         image.transparent = Some(map.transparent);
@@ -90,9 +96,24 @@ impl Wms {
             crop,
             surround: None,
             ground_alpha: 0,
+            decoration: self.decoration(map, &drawing, request),
             decode_limits: DecodeLimits::default(),
         };
         Ok(PlannedMap { layers, query, options, mime: mime.clone() })
+    }
+
+    /// What is added to the map, by the rules of the site.
+    fn decoration(&self, map: &MapRequest, drawing: &[usize], request: &Request) -> Option<Decoration> {
+        let decorations = self.decorations.as_ref()?;
+        let occasion = Occasion {
+            kind: Kind::Wms,
+            service: "wms.map",
+            asked: &map.layers,
+            drawn: &self.layers.names_of(drawing),
+            extent: &map.extent,
+            srs: &map.srs_code,
+        };
+        decorations.choose(&occasion, request)
     }
 
     /// `bbox_srs` with an extent crops maps of that system.
@@ -148,24 +169,19 @@ impl MapWork {
     fn respond(self, composed: Composed) -> Response {
         let cacheable = composed.cacheable;
         let bytes = composed.image.bytes;
-        let tag = match &self.tile {
-            Some(_) if cacheable => Some(content_tag(&bytes)),
-            _ => None,
-        };
         // A tile that is passed on as it lies has a type of its own.
         let mime = match composed.image.format {
             format if format == self.map.query.format => self.map.mime,
             format => format.mime().to_owned(),
         };
-        let mut response = Response::new(200, &mime, bytes);
+        let response = Response::new(200, &mime, bytes);
         if !cacheable {
             return no_cache(response);
         }
-        let (Some((cache_control, conditions)), Some(tag)) = (self.tile, tag) else { return response };
-        if cond::not_modified(&conditions, Some(&tag), None) {
-            response = Response { status: 304, headers: Vec::new(), body: Body::Empty };
+        match self.tile {
+            Some((cache_control, conditions)) => keep_by_content(response, cache_control, &conditions),
+            None => response,
         }
-        response.with("ETag", tag).with("Cache-Control", cache_control)
     }
 
     fn failure(&self, error: &PlanError) -> Failure {
@@ -189,23 +205,14 @@ impl MapWork {
             }
             PlanError::Untransformable => Failure::new("Could not transform BBOX: Invalid result."),
             PlanError::TileOutOfRange => Failure::new("Request too large or invalid BBOX."),
+            PlanError::Decoration(_) => {
+                crate::log::warn!("map failed: {error}");
+                Failure { unexpected: true, ..Failure::new("internal error") }
+            }
             PlanError::Cache(_) | PlanError::Timeout { .. } => {
                 crate::log::error!("map failed: {error}");
                 Failure { unexpected: true, ..Failure::new("internal error") }
             }
         }
     }
-}
-
-/// A quoted tag of the bytes themselves.
-fn content_tag(bytes: &[u8]) -> String {
-    let mut tag = String::with_capacity(34);
-    tag.push('"');
-    for byte in Md5::digest(bytes) {
-        for nibble in [byte >> 4, byte & 15] {
-            tag.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
-    tag.push('"');
-    tag
 }

@@ -179,6 +179,11 @@ impl LayerTree {
         names
     }
 
+    /// Names of the layers at these places; those without one are left out.
+    pub fn names_of(&self, places: &[usize]) -> Vec<String> {
+        places.iter().filter_map(|&at| self.nodes[at].name.clone()).collect()
+    }
+
     /// Whether any layer has a legend.
     pub fn has_legend(&self) -> bool {
         self.has_legend

@@ -22,9 +22,11 @@ use request::{Operation, Telling, version_of};
 
 use super::Answer;
 use super::base_url::BaseUrl;
+use super::decorations::Decorations;
 use super::exception::{Failure, document};
 use super::metadata::{Inspire, ServiceMetadata};
 use super::parameters::Parameters;
+use super::site::Manners;
 use super::tile::{ServedLayer, TileLayer};
 use crate::geo::{Extent, Srs, SrsError};
 use crate::plan::{InfoKind, OnSourceErrors, Stylesheet};
@@ -96,6 +98,7 @@ pub struct Wms {
     pub(super) tile_layers: Vec<ServedLayer>,
     cache_control: String,
     hide_error_details: bool,
+    decorations: Option<Arc<Decorations>>,
     geographic: Srs,
 }
 
@@ -103,7 +106,7 @@ impl Wms {
     /// # Errors
     /// EPSG:4326 itself is not known. Other unknown systems are only never
     /// served, see [`Wms::unknown_srs`].
-    pub fn new(parts: WmsParts, hide_error_details: bool) -> Result<Wms, SrsError> {
+    pub fn new(parts: WmsParts, manners: &Manners) -> Result<Wms, SrsError> {
         let geographic = Srs::parse("EPSG:4326")?;
         let mut root = parts.root;
         if root.title.is_empty() {
@@ -134,7 +137,8 @@ impl Wms {
             concurrent_layers: parts.concurrent_layers.max(1),
             tile_layers: parts.tile_layers.into_iter().map(|layer| ServedLayer::new(layer, false)).collect(),
             cache_control: format!("public, max-age={0}, s-maxage={0}", parts.expires_s),
-            hide_error_details,
+            hide_error_details: manners.hide_error_details,
+            decorations: manners.decorations.clone(),
             geographic,
         })
     }

@@ -16,6 +16,7 @@ use super::metadata::ServiceMetadata;
 use super::parameters::Parameters;
 use super::permit::{Feature, Kind, Question};
 use super::question::{about_all, about_layer, about_tile};
+use super::site::Manners;
 use super::tile::{PublicTile, ServedLayer, TileAnswers, TileLayer, plain_integer};
 use crate::geo::Origin;
 use crate::plan::TileAddress;
@@ -86,11 +87,7 @@ struct TileQuery<'a> {
 impl Wmts {
     /// # Errors
     /// A template that lacks a required variable.
-    pub fn new(
-        parts: WmtsParts,
-        cors: Option<&str>,
-        hide_error_details: bool,
-    ) -> Result<Wmts, TemplateError> {
+    pub fn new(parts: WmtsParts, manners: &Manners) -> Result<Wmts, TemplateError> {
         let template = parts.restful_template.as_deref().unwrap_or(rest::DEFAULT_TEMPLATE);
         let info_template =
             parts.restful_featureinfo_template.as_deref().unwrap_or(rest::DEFAULT_INFO_TEMPLATE);
@@ -103,8 +100,8 @@ impl Wmts {
             restful: parts.restful,
             template: PathTemplate::parse(template, false)?,
             info_template: PathTemplate::parse(info_template, true)?,
-            answers: TileAnswers::new(parts.expires_s, cors, hide_error_details, wmts_failure),
-            hide_error_details,
+            answers: TileAnswers::new(Kind::Wmts, "wmts", parts.expires_s, manners, wmts_failure),
+            hide_error_details: manners.hide_error_details,
             skipped: Vec::new(),
         };
         for layer in parts.layers {

@@ -246,6 +246,8 @@ fn variables_become_a_request() {
             ("HTTP_CONNECTION", "close"),
             ("HTTP_TRANSFER_ENCODING", "chunked"),
             ("HTTP_PROXY", "http://evil.example"),
+            ("HTTP_REMOTE_USER", "mallory"),
+            ("REMOTE_USER", "ann"),
             ("HTTP_", "x"),
             ("SSL_CLIENT_CERT", "-----BEGIN\nMII\n"),
             ("http_odd", "x"),
@@ -257,8 +259,9 @@ fn variables_become_a_request() {
     let request = head.request;
     assert_eq!((request.method, request.scheme), (Method::Post, "https"));
     assert_eq!(request.peer, Some(IpAddr::from([192, 0, 2, 7])));
+    assert_eq!(request.remote_user.as_deref(), Some("ann"), "no field of the client's");
     let names: Vec<&str> = request.headers.0.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["content-length", "content-type", "host", "x-forwarded-proto"]);
+    assert_eq!(names, ["content-length", "content-type", "host", "x-forwarded-proto", "remote-user"]);
     assert_eq!(request.headers.get("Content-Type"), Some("text/xml"));
     assert_eq!(request.headers.get("Host"), Some("maps.example.org:8443"));
 }
