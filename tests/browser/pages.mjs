@@ -9,6 +9,9 @@ export const SIZES = [
   { name: 'phone', viewport: { width: 390, height: 844 }, colorScheme: 'dark', deviceScaleFactor: 2, isMobile: true, hasTouch: true },
 ];
 
+// What a page promises, or a fault: nothing here waits for ever. Long, as the daemon may be an unoptimised build on a busy machine.
+const PATIENCE_MS = 120_000;
+
 export const faults = [];
 export const check = (is, what) => is || faults.push(what);
 
@@ -36,6 +39,7 @@ export async function visitAll(peers, sizes, visit) {
 // A page of which every complaint, failure and foreign request is a fault. A status of 400 and more is one unless `expects` says so.
 export async function watched(context, base, what, expects = () => false) {
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   page.on('console', (message) => {
     const isExpected = message.text().startsWith('Failed to load resource') && expects(message.location().url);
     if (['error', 'warning'].includes(message.type()) && !isExpected) faults.push(`${what}: console: ${message.text()} ${message.location().url}`);
@@ -61,8 +65,6 @@ export async function open(page, address) {
   await drawn(page);
 }
 
-// What a page promises, or a fault: nothing here waits for ever.
-const PATIENCE_MS = 60_000;
 async function within(what, promise) {
   let timer;
   const late = new Promise((_, reject) => {

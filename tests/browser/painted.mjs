@@ -64,13 +64,17 @@ const sample = (page) => page.evaluate(() => {
   return { found, code: view.getProjection().getCode(), resolution: view.getResolution(), metres: view.getProjection().getMetersPerUnit() };
 });
 
-// The tile that a colour stands for holds the position, give or take two of its pixels.
-function holds([red, green, blue], [x, y]) {
+// The level of the tile that a colour stands for, if that tile holds the position, give or take two of its pixels. Numbers of
+// columns and rows have ten bits: they begin anew after 1024 tiles.
+function levelAt([red, green, blue], [x, y]) {
   const code = (red << 16) | (green << 8) | blue;
   const [level, column, row] = [code >> 20, (code >> 10) & 1023, code & 1023];
-  const pixel = 2 * MERC / 256 / 2 ** level;
-  const [east, south] = [(x + MERC) / pixel - column * 256, (MERC - y) / pixel - row * 256];
-  return level > 0 && [east, south].every((distance) => distance > -2 && distance < 258) ? level : null;
+  const tile = 2 * MERC / 2 ** level;
+  const within = (distance, number) => {
+    const part = ((distance / tile - number + 0.5) % 1024 + 1024) % 1024 - 0.5;
+    return part > -2 / 256 && part < 1 + 2 / 256;
+  };
+  return level > 0 && within(x + MERC, column) && within(MERC - y, row) ? level : null;
 }
 
 // What is wrong with the place that the map shows; nothing where it is right.
@@ -80,11 +84,11 @@ export async function misplaced(page) {
   let [right, wrong] = [0, null];
   for (const { position, color } of found.filter(({ color: known }) => known)) {
     const [x, y] = toMercator(code, position);
-    const level = holds(color, [x, y]);
-    // The same level is asked for as the view's resolution means, give or take what reprojection and tile levels do.
+    const level = levelAt(color, [x, y]);
+    // Levels of tiles are up to twice as fine as the view, and reprojection may double that.
     const stretch = Math.cosh(y / RADIUS);
     const wanted = Math.log2((2 * MERC / 256) / (resolution * metres * (code === 'EPSG:3857' ? 1 : stretch)));
-    if (level && Math.abs(level - wanted) < 1.6) right += 1;
+    if (level && level - wanted < 2.5 && wanted - level < 1.5) right += 1;
     else wrong ??= `${color} at ${position} (${Math.round(x)}, ${Math.round(y)}), level ${level} where ${wanted.toFixed(1)} is wanted`;
   }
   if (wrong) return wrong;

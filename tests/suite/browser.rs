@@ -11,8 +11,8 @@ use crate::harness::peers::peer;
 use crate::harness::upstream::Answer;
 use crate::harness::{TestDir, Upstream, painted};
 
-/// Runs a script of `tests/browser` on a site, with further arguments.
-fn drive(script: &str, base: &str, arguments: &[&str]) {
+/// Runs a script of `tests/browser` on a site.
+fn drive(script: &str, base: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let pictures = root.join("target/browser");
     std::fs::create_dir_all(&pictures).expect("a directory for screenshots");
@@ -21,7 +21,6 @@ fn drive(script: &str, base: &str, arguments: &[&str]) {
         .arg(base)
         .arg(&pictures)
         .arg(peer("node_modules").parent().expect("it lies in a directory"))
-        .args(arguments)
         .output()
         .expect("node runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -31,7 +30,7 @@ fn drive(script: &str, base: &str, arguments: &[&str]) {
 fn the_demo_shows_maps_that_zoom_and_pan() {
     let dir = TestDir::new("browser");
     let daemon = Setup::embedded(&dir).start();
-    drive("demo.mjs", &format!("http://{}", daemon.address), &[]);
+    drive("demo.mjs", &format!("http://{}", daemon.address));
     daemon.stop();
 }
 
@@ -79,10 +78,11 @@ fn every_service(upstream: &Upstream) -> String {
         )
     };
     let talks = "wms_opts: {featureinfo: true, legendgraphic: true}";
-    // More colours than a palette has would be changed by it.
+    // More colours than a palette has would be changed by it; nothing is reprojected but what is looked at.
     let head = r#"
 globals:
   image: {paletted: false}
+  cache: {meta_size: [1, 1], meta_buffer: 0}
 services:
   demo:
   wms:
@@ -132,6 +132,27 @@ fn every_service_is_shown_and_asked() {
     let dir = TestDir::new("browser-services");
     let upstream = Upstream::scripted(source);
     let daemon = Setup::new(&dir, every_service(&upstream)).start();
-    drive("services.mjs", &format!("http://{}", daemon.address), &[]);
+    drive("services.mjs", &format!("http://{}", daemon.address));
+    daemon.stop();
+}
+
+#[test]
+fn two_hundred_layers_below_a_prefix_can_be_searched() {
+    let dir = TestDir::new("browser-crowd");
+    let upstream = Upstream::start();
+    let layers: String = (0..200)
+        .map(|number| format!("  - {{name: n{number}, title: Number {number}, sources: [painted]}}\n"))
+        .collect();
+    let odd = "odd \"quoted' <script>alert(1)</script> & more";
+    let odd = odd.replace('\'', "''");
+    let map = format!(
+        "services:\n  demo:\n  wms: {{srs: ['EPSG:3857', 'EPSG:4326']}}\n  ogcapi:\n  wmts:\nlayers:\n{layers}\
+         \x20 - {{name: '{odd}', title: 'Title of {odd}', sources: [painted]}}\n\
+         sources:\n  painted: {{type: wms, req: {{url: '{}', layers: a}}, supported_srs: ['EPSG:3857']}}\n",
+        upstream.url("/wms")
+    );
+    dir.write("maps/city.yaml", map);
+    let daemon = Setup::embedded(&dir).daemon_yaml("maps: maps\n").start();
+    drive("crowd.mjs", &format!("http://{}/city", daemon.address));
     daemon.stop();
 }

@@ -13,6 +13,7 @@ mod cache_faults;
 mod command_line;
 mod control;
 mod crowd;
+mod demo;
 mod embedded;
 mod export;
 mod fastcgi;

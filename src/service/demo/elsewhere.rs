@@ -120,9 +120,7 @@ impl Visit<'_> {
             Viewer::Tiles => {
                 let api = services.ogcapi.as_ref()?;
                 let node = api.collection_node(name).filter(|_| api.has_tiles())?;
-                let sets: Vec<_> = api.tile_sets(node).collect();
-                let fits = sets.iter().find(|(_, grid)| grid.srs.code() == code);
-                ("grid", fits.or_else(|| sets.first())?.0.to_owned())
+                ("grid", api.best_tile_set(node, code)?.to_owned())
             }
         };
         Some(format!("?{}={}&{key}={}", viewer.parameter(), encode(name), encode(&value)))

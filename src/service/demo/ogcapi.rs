@@ -52,17 +52,19 @@ pub fn tiles(visit: &Visit<'_>) -> Answer {
     };
     let name = visit.parameters.first("ogcapi_tiles").unwrap_or_default();
     let Some(node) = api.collection_node(name) else { return visit.no_such_layer("the OGC API", name) };
-    let wanted = visit.parameters.first("grid").unwrap_or_default();
-    let found = api.tile_sets(node).find(|(id, _)| *id == wanted || wanted.is_empty());
+    let code = visit.parameters.first("srs").map(code_of).unwrap_or_default();
+    let wanted = visit.parameters.first("grid").filter(|grid| !grid.is_empty());
+    let wanted = wanted.or_else(|| api.best_tile_set(node, &code)).unwrap_or_default();
+    let found = api.tile_sets(node).find(|(id, _)| *id == wanted);
     let Some((id, grid)) = found else {
         return missing(404, &format!("There is no grid “{wanted}” for tiles of “{name}”."));
     };
     let code = grid.srs.code().to_owned();
-    let label = |(known, grid): (&str, _)| {
-        let grid: &std::sync::Arc<crate::geo::TileGrid> = grid;
-        Choice::new(known, &format!("{known} ({})", grid.srs.code()), id)
-    };
-    let grids = api.tile_sets(node).map(label).collect();
+    let grids = api.tile_sets(node).map(|(known, grid)| {
+        let stored = if api.is_stored(name, known) { ", stored" } else { "" };
+        Choice::new(known, &format!("{known} ({}{stored})", grid.srs.code()), id)
+    });
+    let grids = grids.collect();
     let controls = Controls { grids, ..visit.collection_controls(Viewer::Tiles, api, node, &code) };
     let manner = Manner {
         name: "ogcapi",

@@ -189,7 +189,7 @@ impl Visit<'_> {
                 services.kml.is_some(),
                 "KML",
                 "Super-overlays: globes such as Google Earth open one and fetch tiles as they come near",
-                "kml/",
+                "kml/LAYER",
             ),
         ];
         let documents = self.documents();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::subject::Scope;
-use super::{OgcApi, crs, scope_path, segment};
+use super::{OgcApi, WEB_MERCATOR, crs, scope_path, segment};
 use crate::geo::{Srs, TileGrid};
 use crate::service::wms::layer::LayerNode;
 
@@ -49,6 +49,22 @@ impl OgcApi {
             .iter()
             .filter(move |(_, grid)| grid.srs.is_beyond_earth() == beyond_earth)
             .map(|(id, grid)| (id.as_str(), grid))
+    }
+
+    /// Whether tiles of a collection lie in a cache on that set.
+    pub fn is_stored(&self, name: &str, set: &str) -> bool {
+        self.tiles.contains_key(&(name.to_owned(), set.to_owned()))
+    }
+
+    /// The set to show a collection on: in the system `code` where there is
+    /// one, and rather where its tiles are stored.
+    pub fn best_tile_set(&self, node: &LayerNode, code: &str) -> Option<&str> {
+        let name = node.name.as_deref().unwrap_or_default();
+        let rank = |(id, grid): &(&str, &Arc<TileGrid>)| {
+            let in_system = grid.srs.code() == code;
+            (!in_system, !self.is_stored(name, id), *id != WEB_MERCATOR)
+        };
+        self.tile_sets(node).min_by_key(rank).map(|(id, _)| id)
     }
 
     /// A collection's path below the site's mount point, without a slash before it.
