@@ -127,7 +127,8 @@ function renew() {
 // What the view is, in numbers.
 
 const digits = config.projection.geographic ? 5 : 1;
-const number = (value) => value.toLocaleString('en', { maximumFractionDigits: digits, useGrouping: false });
+// Never “-0”, which rounding may leave.
+const number = (value) => String(Number(value.toFixed(digits)) + 0);
 const place = (position) => position.map(number).join(', ');
 const unit = config.projection.geographic ? '°' : config.projection.meters_per_unit === 1 ? 'm' : 'units';
 
@@ -282,6 +283,7 @@ function show({ shown, raw }) {
   const button = element('info-raw');
   answer.replaceChildren(shown);
   answer.scrollTop = 0;
+  element('info').scrollIntoView({ block: 'nearest' });
   button.hidden = !raw;
   button.setAttribute('aria-pressed', 'false');
   button.onclick = () => {
@@ -291,12 +293,11 @@ function show({ shown, raw }) {
   };
 }
 
-// The card stays off the place that it speaks of.
+// The card stays off the place that it speaks of, and in sight.
 function makeRoom() {
-  const [x, y] = map.getPixelFromCoordinate(asked);
-  const [width, height] = map.getSize();
-  element('info').classList.toggle('aside', x < width / 2);
-  element('info').classList.toggle('above', y > height / 2);
+  const [x] = map.getPixelFromCoordinate(asked);
+  element('info').classList.toggle('aside', x < map.getSize()[0] / 2);
+  element('info').scrollIntoView({ block: 'nearest' });
 }
 
 function markPlace() {

@@ -128,3 +128,56 @@ export const smallTargets = (page, side) => page.evaluate((least) => [...documen
     return height < least - 0.5 || width < least - 0.5;
   })
   .map((target) => `${target.tagName} ${target.id || target.textContent.trim().slice(0, 30)} ${JSON.stringify(target.getBoundingClientRect())}`), side);
+
+// Texts whose colour is too near to that of their ground (WCAG 2.1, 1.4.3): less than 4.5 to 1, in either scheme of colours.
+export async function faint(page) {
+  const found = [];
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    found.push(...await page.evaluate((scheme) => {
+      const numbers = (color) => (color.match(/[\d.]+/g) ?? []).map(Number);
+      const luminance = (color) => {
+        const [red, green, blue] = numbers(color).map((value) => value / 255).map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+      };
+      const ground = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+          const color = getComputedStyle(at).backgroundColor;
+          const [, , , alpha = 1] = numbers(color);
+          if (alpha === 1 && color.startsWith('rgb')) return color;
+        }
+        return 'rgb(255, 255, 255)';
+      };
+      const ratio = (one, other) => {
+        const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+      };
+      const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+      return [...document.querySelectorAll('body *')]
+        .filter((element) => hasText(element) && element.checkVisibility() && !element.closest('.map, .overlay, script, style, noscript, option'))
+        .map((element) => [element, ratio(getComputedStyle(element).color, ground(element))])
+        .filter(([, contrast]) => contrast < 4.5)
+        .slice(0, 5)
+        .map(([element, contrast]) => `${scheme} ${element.tagName} “${element.textContent.trim().slice(0, 30)}” ${contrast.toFixed(2)}`);
+    }, colorScheme));
+  }
+  return found;
+}
+
+// Whether the Tab key reaches everything that can be pressed, each with a visible ring.
+export async function ringless(page, presses) {
+  const found = [];
+  for (let at = 0; at < presses; at += 1) {
+    await page.keyboard.press('Tab');
+    const bare = await page.evaluate(() => {
+      const element = document.activeElement;
+      if (element === document.body) return null;
+      const rings = [element, ...(element.id === 'map' ? ['::after'] : [])].map((of) => (typeof of === 'string' ? getComputedStyle(element, of) : getComputedStyle(of)));
+      const isSeen = rings.some((style) => (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2) || parseFloat(style.borderTopWidth) >= 3)
+        || element.closest('.ol-control');
+      return isSeen ? null : `${element.tagName} ${element.id || element.textContent.trim().slice(0, 30)}`;
+    });
+    if (bare) found.push(bare);
+  }
+  return found;
+}

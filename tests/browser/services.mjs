@@ -3,7 +3,7 @@
 // configuration and the sources say stays text. services.mjs BASE DIRECTORY PEERS. Ends with 0, or with what is wrong on stderr.
 
 import { join } from 'node:path';
-import { SIZES, check, drag, drawn, isNarrow, moveTo, moved, open, smallTargets, visitAll, watched } from './pages.mjs';
+import { SIZES, check, drag, drawn, faint, isNarrow, moveTo, moved, open, ringless, smallTargets, visitAll, watched } from './pages.mjs';
 import { misplaced, toMercator } from './painted.mjs';
 
 const [base, directory, peers] = process.argv.slice(2);
@@ -157,6 +157,11 @@ async function pointAtPlaces(context, size) {
   }
 }
 
+async function readable(page, what) {
+  const found = await faint(page);
+  check(found.length === 0, `${what}: faint: ${found.join('; ')}`);
+}
+
 async function lookAround(context, size) {
   const what = `looking around at ${size.name}`;
   const page = await watched(context, base, what);
@@ -167,6 +172,10 @@ async function lookAround(context, size) {
   check(await page.locator('.credit').textContent() === '© The <i>Road</i> Office', `${what}: the credit is ${await page.locator('.credit').textContent()}`);
   check(await page.locator('.about').textContent() === 'Every road, </script><script>alert(2)</script> and where it leads.', `${what}: the abstract is not text`);
   check((await page.locator('h1').textContent()).includes('<img src=x onerror=alert(1)>'), `${what}: the title is not text`);
+  // In the other scheme of colours, by the keyboard.
+  await readable(page, what);
+  await shot(page, `looks-dark-${size.name}`, { fullPage: true });
+  check((await ringless(page, 20)).length === 0, `${what}: no ring shows the focus`);
   await page.locator('#map').hover();
   check(/^-?[\d.]+, -?[\d.]+$/.test(await page.locator('#position').textContent()), `${what}: no coordinates under the pointer`);
   const opened = await page.locator('#open').evaluate(async (link) => {
@@ -220,6 +229,7 @@ async function start(context, size) {
   const small = await smallTargets(page, size.name === 'phone' ? 44 : 36);
   check(small.length === 0, `${what}: too small to press: ${small.join('; ')}`);
   await shot(page, `services-start-${size.name}`, { fullPage: true });
+  await readable(page, what);
   const links = await page.locator('a[href^="?"], a[href^="../"]').evaluateAll((all) => all.map((link) => link.href));
   for (const link of new Set(links)) {
     const reply = await page.request.get(link);
@@ -234,7 +244,9 @@ async function start(context, size) {
     check((await page.locator('pre').textContent()).length > 500, `${what}: ${address} is empty`);
     check(await page.locator('nav.switches [aria-current]').count() === 1, `${what}: ${address} is not marked`);
     check(await isNarrow(page), `${what}: ${address} is wider than the window`);
-    if (at === 0) await shot(page, `services-capabilities-${size.name}`);
+    if (at > 0) continue;
+    await shot(page, `services-capabilities-${size.name}`);
+    await readable(page, `${what}: ${address}`);
   }
   await page.close();
 }
@@ -249,6 +261,7 @@ async function standard(context, size) {
     const small = await smallTargets(page, size.name === 'phone' ? 44 : 36);
     check(small.length === 0, `${what}: ${path}: too small to press: ${small.slice(0, 5).join('; ')}`);
     await shot(page, `ogcapi-${name}-${size.name}`, { fullPage: name !== 'api' });
+    await readable(page, `${what}: ${path}`);
   }
   for (const [name, path, pattern] of [
     ['collection', '/collections/roads', /\/collections\/roads\/map\.png/],

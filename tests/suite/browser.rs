@@ -123,7 +123,8 @@ grids:
   utm32: {srs: 'EPSG:25832', bbox: [0, 5200000, 1000000, 6200000], bbox_srs: 'EPSG:25832', origin: nw}
 sources:
 "#;
-    let sources = [source("roads", talks), source("places", talks), source("weather", "forward_req_params: [time]")];
+    let sources =
+        [source("roads", talks), source("places", talks), source("weather", "forward_req_params: [time]")];
     format!("{head}{}", sources.concat())
 }
 

@@ -1,16 +1,16 @@
 //! The first page: all services with their addresses, all layers with a map
 //! for each format, system and grid.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::Visit;
-use super::page::Page;
 use super::documents::{Document, TMS_ADDRESS, WMTS_REST_ADDRESS};
 use super::elsewhere::{Viewer, overlay_address};
+use super::page::Page;
 use super::tiles::title_of;
 use super::viewer::encode;
 use super::wms::{best_srs, named_layers, page_address, viewable_formats};
@@ -74,9 +74,13 @@ struct Grid {
 /// The page for `/demo/`.
 pub fn show(visit: &Visit<'_>) -> Answer {
     let wms = visit.services.wms.as_deref();
-    let mut layers: Vec<Layer> = wms.map(wms_layers).unwrap_or_default();
-    visit.add_tile_layers(&mut layers);
-    visit.add_collections(&mut layers);
+    let mut list = List::default();
+    for layer in wms.map(wms_layers).unwrap_or_default() {
+        *list.layer(&layer.name.clone(), "") = layer;
+    }
+    visit.add_tile_layers(&mut list);
+    visit.add_collections(&mut list);
+    let mut layers = list.layers;
     let format = wms.and_then(|wms| viewable_formats(wms).into_iter().next()).map(|(mime, _)| mime);
     for layer in &mut layers {
         layer.first = match (&format, wms, layer.grids.first(), layer.collection.first()) {
@@ -146,8 +150,47 @@ impl Layer {
     }
 }
 
+/// The layers of all services, each once.
+#[derive(Default)]
+struct List {
+    layers: Vec<Layer>,
+    by_name: HashMap<String, usize>,
+}
+
+impl List {
+    /// The entry of a layer, made where it is not there yet.
+    fn layer(&mut self, name: &str, title: &str) -> &mut Layer {
+        let next = self.layers.len();
+        let at = *self.by_name.entry(name.to_owned()).or_insert(next);
+        if at == next {
+            self.layers.push(Layer::new(name, title));
+        }
+        &mut self.layers[at]
+    }
+
+    /// The entry of a layer's grid, made where it is not there yet.
+    fn grid(&mut self, served: &ServedLayer) -> &mut Grid {
+        let grids = &mut self.layer(&served.layer.name, title_of(served)).grids;
+        let grid = served.grid();
+        let at = grids.iter().position(|known| known.name == grid.name).unwrap_or_else(|| {
+            grids.push(Grid {
+                name: grid.name.clone(),
+                srs: grid.srs.code().to_owned(),
+                tile_size: format!("{} × {}", grid.tile_size.0, grid.tile_size.1),
+                levels: grid.levels(),
+                format: served.format,
+                wmts: None,
+                tms: None,
+                kml: None,
+            });
+            grids.len() - 1
+        });
+        &mut grids[at]
+    }
+}
+
 impl Visit<'_> {
-    fn add_collections(&self, layers: &mut Vec<Layer>) {
+    fn add_collections(&self, list: &mut List) {
         let Some(api) = &self.services.ogcapi else { return };
         for node in api.collection_nodes() {
             let name = node.name.as_deref().unwrap_or_default();
@@ -156,23 +199,22 @@ impl Visit<'_> {
                 Some((label, self.page_of(viewer, name, "EPSG:3857")?))
             });
             let pages: Vec<(&'static str, String)> = pages.collect();
-            let at = layer_at(layers, name, &node.title);
-            layers[at].collection = pages;
+            list.layer(name, &node.title).collection = pages;
         }
     }
 
-    fn add_tile_layers(&self, layers: &mut Vec<Layer>) {
+    fn add_tile_layers(&self, list: &mut List) {
         let services = self.services;
         let wmts: Vec<&ServedLayer> = services.wmts.iter().flat_map(|wmts| wmts.layers()).collect();
         for (served, page) in viewer_pages(Viewer::Wmts, &wmts) {
-            grid_of(layers, served).wmts = Some(page);
+            list.grid(served).wmts = Some(page);
         }
         let tms: Vec<&ServedLayer> = services.tms.iter().flat_map(|tms| tms.layers()).collect();
         for (served, page) in viewer_pages(Viewer::Tms, &tms) {
-            grid_of(layers, served).tms = Some(page);
+            list.grid(served).tms = Some(page);
         }
         for served in services.kml.iter().flat_map(|kml| kml.layers()) {
-            grid_of(layers, served).kml = Some(overlay_address(served));
+            list.grid(served).kml = Some(overlay_address(served));
         }
     }
 
@@ -202,7 +244,9 @@ impl Visit<'_> {
                 // WMS-C is a way of writing the WMS's own.
                 documents: documents
                     .iter()
-                    .filter(|document| document.service == name || (document.service == "WMS-C" && name == "WMS"))
+                    .filter(|document| {
+                        document.service == name || (document.service == "WMS-C" && name == "WMS")
+                    })
                     .cloned()
                     .collect(),
             })
@@ -230,35 +274,6 @@ fn viewer_pages<'l>(viewer: Viewer, layers: &[&'l ServedLayer]) -> Vec<(&'l Serv
         (*served, page)
     };
     layers.iter().map(page).collect()
-}
-
-/// The place of a layer in the list, made where it is not there yet.
-fn layer_at(layers: &mut Vec<Layer>, name: &str, title: &str) -> usize {
-    layers.iter().position(|layer| layer.name == name).unwrap_or_else(|| {
-        layers.push(Layer::new(name, title));
-        layers.len() - 1
-    })
-}
-
-/// The entry for a layer's grid, made where it is not there yet.
-fn grid_of<'l>(layers: &'l mut Vec<Layer>, served: &ServedLayer) -> &'l mut Grid {
-    let at = layer_at(layers, &served.layer.name, title_of(served));
-    let grids = &mut layers[at].grids;
-    let grid = served.grid();
-    let at = grids.iter().position(|known| known.name == grid.name).unwrap_or_else(|| {
-        grids.push(Grid {
-            name: grid.name.clone(),
-            srs: grid.srs.code().to_owned(),
-            tile_size: format!("{} × {}", grid.tile_size.0, grid.tile_size.1),
-            levels: grid.levels(),
-            format: served.format,
-            wmts: None,
-            tms: None,
-            kml: None,
-        });
-        grids.len() - 1
-    });
-    &mut grids[at]
 }
 
 /// See `start.html`.

@@ -39,10 +39,7 @@ fn every_layer_is_listed_and_escaped() {
 fn viewers_open_for_every_kind_of_layer() {
     for (target, told) in [
         ("?wms_layer=one&format=png&srs=EPSG:3857", "\"version\":\"1.3.0\""),
-        (
-            "?wms_layer=one&format=image/jpeg&srs=epsg:25832",
-            "\"format\":\"image/jpeg\"",
-        ),
+        ("?wms_layer=one&format=image/jpeg&srs=epsg:25832", "\"format\":\"image/jpeg\""),
         ("?wms_layer=one", "\"code\":\"EPSG:3857\""),
         ("?wms_layer=one&version=1.1.1", "\"version\":\"1.1.1\""),
         ("?wms_layer=one&version=9.9.9", "\"version\":\"1.3.0\""),
@@ -52,7 +49,10 @@ fn viewers_open_for_every_kind_of_layer() {
         ("?wms_layer=timed&dim:time=2020-01-01", "<option selected>2020-01-01</option>"),
         ("?wms_layer=timed&dim:time=%3Cscript%3E", "<option selected>2020-01-02</option>"),
         ("?wmts_layer=photo&dim:time=2020-01-01", "<option selected>2020-01-01</option>"),
-        ("?wmts_layer=osm&grid=local", "SERVICE=WMTS\\u0026REQUEST=GetTile\\u0026VERSION=1.0.0\\u0026LAYER=osm"),
+        (
+            "?wmts_layer=osm&grid=local",
+            "SERVICE=WMTS\\u0026REQUEST=GetTile\\u0026VERSION=1.0.0\\u0026LAYER=osm",
+        ),
         ("?wmts_layer=photo", "FORMAT=image/jpeg\\u0026time={dim:time}"),
         ("?wms_layer=group&srs=EPSG:4326", "\"north_first\":true"),
         (

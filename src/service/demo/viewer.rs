@@ -206,13 +206,7 @@ pub fn levels_of(grid: &TileGrid, levels: impl Iterator<Item = (String, u32)>) -
     let level = |(id, level): (String, u32)| {
         let (columns, rows) = grid.grid_size(level);
         let extent = grid.level_extent(level);
-        Level {
-            id,
-            resolution: grid.resolution(level),
-            corner: [extent.min_x, extent.max_y],
-            columns,
-            rows,
-        }
+        Level { id, resolution: grid.resolution(level), corner: [extent.min_x, extent.max_y], columns, rows }
     };
     levels.map(level).collect()
 }

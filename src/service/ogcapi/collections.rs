@@ -7,9 +7,9 @@ use super::landing::{HTML, JSON, list_title};
 use super::refusal::Refusal;
 use super::subject::Scope;
 use super::{OgcApi, Visit, crs, request, scope_path};
-use crate::service::demo::web_address;
 use crate::geo::{Extent, Srs};
 use crate::service::Answer;
+use crate::service::demo::web_address;
 use crate::service::metadata::Attribution;
 use crate::service::wms::layer::LayerNode;
 
