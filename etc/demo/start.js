@@ -1,5 +1,7 @@
 // The start page's conveniences: it works without them.
 
+import './copy.js';
+
 const filter = document.getElementById('filter');
 if (filter) {
   const layers = [...document.querySelectorAll('.layer')];
@@ -21,17 +23,4 @@ for (const image of document.querySelectorAll('.picture img')) {
   const drop = () => image.closest('.picture').classList.add('empty');
   image.addEventListener('error', drop);
   if (image.complete && image.naturalWidth === 0 && image.currentSrc) drop();
-}
-
-for (const button of document.querySelectorAll('[data-copy]')) {
-  // Browsers let only secure pages (and those of this machine) write there.
-  if (!navigator.clipboard) continue;
-  button.hidden = false;
-  button.addEventListener('click', async () => {
-    const text = document.getElementById(button.dataset.copy).textContent;
-    const before = button.innerHTML;
-    await navigator.clipboard.writeText(text);
-    button.textContent = 'Copied';
-    setTimeout(() => (button.innerHTML = before), 1500);
-  });
 }

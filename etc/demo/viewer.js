@@ -1,229 +1,339 @@
 // A map of one layer. Everything it needs to know comes with the page; requests go to the address the page came from.
 
+import { ImageLayer, ImageWMS, TileLayer, TileWMS, View } from './openlayers/ol.js';
 import {
-  Attribution, FullScreen, ImageLayer, ImageWMS, Map, Projection, ScaleLine, TileGrid, TileImage, TileLayer, TileWMS, View, XYZ, Zoom,
-  interactions, knownProjection,
-} from './openlayers/ol.js';
+  collectionAddress, collectionLayer, edges, fill, fitting, makeMap, plain, projectionOf, tileGridOf, tileLayer, tileNumbers, watch,
+} from './map.js';
+import { note, presented } from './info.js';
+import './copy.js';
 
 const config = JSON.parse(document.getElementById('config').textContent);
 const element = (id) => document.getElementById(id);
 const projection = projectionOf(config.projection);
 const box = element('map');
+const choice = element('choice');
+const northFirst = config.projection.north_first;
 
-// OpenLayers knows mercator and degrees: there the world goes round. Any other system is what the page says of it; positions
-// are never carried from one system to another here, so that no formulas are needed.
-function projectionOf(told) {
-  const known = knownProjection(told.code);
-  if (known) return known;
-  return new Projection({
-    code: told.code,
-    units: told.geographic ? 'degrees' : 'm',
-    metersPerUnit: told.meters_per_unit,
-    extent: told.extent ?? undefined,
-    axisOrientation: told.north_first ? 'neu' : 'enu',
-    getPointResolution: (resolution) => resolution,
-  });
-}
+// What is chosen in the form.
+
+const chosen = (name) => choice.elements[name]?.value;
+const dimensions = () => [...document.querySelectorAll('[data-dimension]')].map((select) => [select.dataset.dimension, select.value]);
+
+// Requests of the WMS.
 
 function wmsParameters() {
-  const { layer, version, format, transparent } = config.wms;
+  const { layer } = config.wms;
+  const version = chosen('version') ?? config.wms.version;
+  const format = chosen('format') ? `image/${chosen('format')}` : config.wms.format;
   return {
     ...(version === '1.0.0' ? { WMTVER: version } : {}),
-    VERSION: version, LAYERS: layer, STYLES: '', FORMAT: format, TRANSPARENT: String(transparent),
+    VERSION: version, LAYERS: layer, STYLES: '', FORMAT: format, TRANSPARENT: String(format !== 'image/jpeg'),
+    ...Object.fromEntries(dimensions().map(([name, value]) => [name.toUpperCase(), value])),
   };
 }
 
-function wmsLayer(manner) {
+function wmsLayer(pieces) {
   const options = { url: '../service', params: wmsParameters(), projection };
-  if (manner === 'tiles') return new TileLayer({ source: new TileWMS(options) });
+  if (pieces === 'tiles') return new TileLayer({ source: new TileWMS(options) });
   return new ImageLayer({ source: new ImageWMS({ ...options, ratio: 1 }) });
 }
 
-function tileAddress(coord) {
-  const [index, column, row] = coord;
-  const level = config.tiles.levels[index];
-  const y = config.tiles.from_south ? level.rows - 1 - row : row;
-  return config.tiles.path.replace('{z}', level.id).replace('{x}', column).replace('{y}', y);
+// The query for the map on show; `more` asks something else about it.
+function wmsQuery(request, more = {}) {
+  const [width, height] = map.getSize();
+  const parameters = wmsParameters();
+  const is130 = parameters.VERSION === '1.3.0';
+  const bbox = edges(view.calculateExtent([width, height]), is130 && northFirst);
+  const query = {
+    SERVICE: 'WMS', REQUEST: request, ...parameters, [is130 ? 'CRS' : 'SRS']: projection.getCode(),
+    BBOX: bbox.map((edge) => Number(edge.toPrecision(12))).join(','), WIDTH: Math.round(width), HEIGHT: Math.round(height), ...more,
+  };
+  return Object.entries(query).map(([name, value]) => `${name}=${plain(value)}`).join('&');
 }
 
-function tileLayer() {
-  const { levels, tile_size: tileSize } = config.tiles;
-  const tileGrid = new TileGrid({
-    resolutions: levels.map((level) => level.resolution),
-    origins: levels.map((level) => level.corner),
-    sizes: levels.map((level) => [level.columns, level.rows]),
-    tileSize,
-  });
-  const tileUrlFunction = (coord) => (coord ? `../${tileAddress(coord)}` : undefined);
-  return new TileLayer({ source: new TileImage({ projection, tileGrid, tileUrlFunction }) });
+// Addresses of tiles.
+
+const manner = () => config.tiles.manners.find((known) => known.name === chosen('manner')) ?? config.tiles.manners[0];
+
+function tileValues(coord) {
+  const values = { ...tileNumbers(config.tiles, coord), format: chosen('format') ?? config.tiles.format };
+  for (const [name, value] of dimensions()) values[`dim:${name}`] = plain(value);
+  return values;
+}
+const tileAddress = (coord) => fill(manner().path, tileValues(coord));
+
+// Maps of the OGC API.
+
+function collectionMap(bbox, width, height) {
+  const path = config.map.path.replace('{format}', chosen('format') ?? config.map.format);
+  return collectionAddress({ path, crs: config.map.crs }, northFirst, bbox, width, height);
 }
 
-// The view to begin with: the place that was on show before, else the layer; the world may lose its polar rims to fill the box.
+// The map.
+
+const tileGrid = config.tiles && tileGridOf(config.tiles);
+function makeLayer(pieces) {
+  if (config.wms) return wmsLayer(pieces);
+  if (config.map) return collectionLayer(projection, (...of) => `../${collectionMap(...of)}`);
+  return tileLayer(projection, tileGrid, (coord) => (coord ? `../${tileAddress(coord)}` : undefined));
+}
+
+// The view to begin with: the place that was on show before, else the layer.
 function firstView() {
   const resolutions = config.tiles?.levels.map((level) => level.resolution);
   const extent = config.extent ?? projection.getExtent() ?? [-180, -90, 180, 90];
-  const view = new View({
+  const first = new View({
     projection,
     ...(resolutions ? { resolutions, constrainResolution: true } : {}),
     center: [(extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2],
-    resolution: fitting(extent, resolutions),
+    resolution: fitting(box, projection, extent, resolutions),
     enableRotation: false,
     showFullExtent: true,
   });
   if (config.view) {
-    view.setCenter(config.view.center);
-    view.setResolution(config.view.resolution);
+    first.setCenter(config.view.center);
+    first.setResolution(config.view.resolution);
   }
-  return view;
-}
-
-function fitting(extent, resolutions) {
-  const [width, height] = [box.clientWidth || 256, box.clientHeight || 256];
-  const across = (extent[2] - extent[0]) / width;
-  const down = (extent[3] - extent[1]) / height;
-  const whole = projection.getExtent();
-  const isWorld = projection.isGlobal() && whole && extent[2] - extent[0] > 0.9 * (whole[2] - whole[0]);
-  const wanted = isWorld ? Math.min(across, down) : Math.max(across, down);
-  if (!resolutions) return wanted;
-  // The coarsest level that fills the box, or the finest that shows the layer whole.
-  const fits = isWorld ? resolutions.find((r) => r <= wanted * 1.2) : resolutions.findLast((r) => r >= wanted * 0.9);
-  return fits ?? (isWorld ? resolutions.at(-1) : resolutions[0]);
-}
-
-// A drawn sign for a button: no font can lack it.
-function sign(path) {
-  const holder = document.createElement('span');
-  holder.className = 'sign';
-  holder.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" aria-hidden="true"><path d="${path}" fill="none" stroke="currentColor" stroke-width="2"/></svg>`;
-  return holder;
+  return first;
 }
 
 const view = firstView();
-const backgrounds = config.background ? [new TileLayer({ source: new XYZ({ url: config.background }) })] : [];
-const map = new Map({
-  target: box,
-  view,
-  layers: [...backgrounds, config.wms ? wmsLayer('map') : tileLayer()],
-  controls: [
-    new Zoom({ zoomInTipLabel: 'Zoom in', zoomOutTipLabel: 'Zoom out' }),
-    new FullScreen({ tipLabel: 'Full screen', label: sign('M3 9V3h6M15 3h6v6M21 15v6h-6M9 21H3v-6'), labelActive: sign('M9 3v6H3M21 9h-6V3M15 21v-6h6M3 15h6v6') }),
-    new ScaleLine(),
-    new Attribution({ collapsible: false }),
-  ],
-  interactions: interactions({ altShiftDragRotate: false, pinchRotate: false }),
-});
-
-// A title alone does not name a button to those who hear the page.
-for (const button of box.querySelectorAll('button')) button.setAttribute('aria-label', button.title);
-
-// How the requests fare.
+let layer = makeLayer('map');
+const map = makeMap(box, view, layer, config.background);
 
 let underway = 0;
 let failures = 0;
-function watch(layer) {
-  const source = layer.getSource();
-  for (const kind of ['tile', 'image']) {
-    source.on(`${kind}loadstart`, () => progress(1));
-    source.on(`${kind}loadend`, () => progress(-1));
-    source.on(`${kind}loaderror`, () => {
-      progress(-1);
-      failures += 1;
-      element('status').textContent = failures === 1 ? 'A request failed.' : `${failures} requests failed.`;
-    });
-  }
-}
-function progress(change) {
-  underway = Math.max(0, underway + change);
+function progress(begun, failed) {
+  underway = Math.max(0, underway + begun);
+  failures += failed;
   element('progress').hidden = underway === 0;
+  if (failures) element('status').textContent = failures === 1 ? 'A request failed.' : `${failures} requests failed.`;
 }
-watch(map.getLayers().item(backgrounds.length));
+watch(layer, progress);
+
+// Another choice of what does not change the place: the layer is made anew.
+function renew() {
+  const pieces = document.querySelector('input[name=pieces]:checked')?.value;
+  const layers = map.getLayers();
+  layer = makeLayer(pieces);
+  failures = 0;
+  element('status').textContent = '';
+  watch(layer, progress);
+  layers.setAt(layers.getLength() - 1, layer);
+  describe();
+  if (asked) ask(asked);
+}
 
 // What the view is, in numbers.
 
 const digits = config.projection.geographic ? 5 : 1;
-const number = (value) => value.toLocaleString('en', { maximumFractionDigits: digits, useGrouping: false });
+// Never “-0”, which rounding may leave.
+const number = (value) => String(Number(value.toFixed(digits)) + 0);
+const place = (position) => position.map(number).join(', ');
+const unit = config.projection.geographic ? '°' : config.projection.meters_per_unit === 1 ? 'm' : 'units';
 
-function mapAddress() {
-  const [width, height] = map.getSize();
-  let bbox = view.calculateExtent([width, height]);
-  const { version } = config.wms;
-  const is130 = version === '1.3.0';
-  if (is130 && projection.getAxisOrientation().startsWith('ne')) bbox = [bbox[1], bbox[0], bbox[3], bbox[2]];
-  const parameters = {
-    SERVICE: 'WMS', ...wmsParameters(), REQUEST: 'GetMap', [is130 ? 'CRS' : 'SRS']: projection.getCode(),
-    BBOX: bbox.map((edge) => Number(edge.toPrecision(12))).join(','), WIDTH: Math.round(width), HEIGHT: Math.round(height),
-  };
-  const query = Object.entries(parameters).map(([name, value]) => `${name}=${plain(value)}`);
-  return `service?${query.join('&')}`;
+function described(center, resolution) {
+  if (config.wms) return [`service?${wmsQuery('GetMap')}`];
+  if (config.map) {
+    const [width, height] = map.getSize();
+    const bbox = view.calculateExtent([width, height]).map((edge) => Number(edge.toPrecision(12)));
+    return [collectionMap(bbox, Math.round(width), Math.round(height))];
+  }
+  const level = tileGrid.getZForResolution(resolution);
+  element('level-row').hidden = false;
+  element('level').textContent = config.tiles.levels[level].id;
+  const values = tileValues([0, 0, 0]);
+  for (const name of ['z', 'x', 'y']) delete values[name];
+  return [tileAddress(tileGrid.getTileCoordForCoordAndZ(center, level)), fill(manner().path, values)];
 }
-const plain = (value) => encodeURIComponent(value).replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/');
 
 function describe() {
   const center = view.getCenter();
   const resolution = view.getResolution();
   if (!center || !resolution || !map.getSize()) return;
-  element('center').textContent = center.map(number).join(', ');
-  const unit = config.projection.geographic ? '°' : config.projection.meters_per_unit === 1 ? 'm' : 'units';
+  element('center').textContent = place(center);
   element('pixel').textContent = `${Number(resolution.toPrecision(5))} ${unit}`;
-  let open;
-  if (config.tiles) {
-    const grid = map.getLayers().item(backgrounds.length).getSource().getTileGrid();
-    const level = grid.getZForResolution(resolution);
-    element('level-row').hidden = false;
-    element('level').textContent = config.tiles.levels[level].id;
-    element('address').textContent = `${config.base}/${config.tiles.path}`;
-    open = tileAddress(grid.getTileCoordForCoordAndZ(center, level));
-  } else {
-    open = mapAddress();
-    element('address').textContent = `${config.base}/${open}`;
-  }
+  const [open, template] = described(center, resolution);
+  element('address').textContent = `${config.base}/${template ?? open}`;
   element('open').href = `../${open}`;
+  keepPlace([...center, resolution].map((value) => Number(value.toPrecision(12))).join(','));
+}
+
+// The page's own address, its forms and the links to other services keep the place.
+function keepPlace(at) {
   for (const field of document.querySelectorAll('input[name=view]')) {
-    field.value = [...center, resolution].join(',');
+    field.value = at;
     field.disabled = false;
   }
+  const from = projection.getCode();
+  for (const link of document.querySelectorAll('[data-keeps-place]')) {
+    const address = new URL(link.href);
+    address.searchParams.set('view', at);
+    address.searchParams.set('from', from);
+    link.href = address.href;
+  }
+  const address = new URL(location.href);
+  address.searchParams.delete('of');
+  for (const field of choice.querySelectorAll('select')) address.searchParams.set(field.name, field.value);
+  address.searchParams.set('view', at);
+  address.searchParams.set('from', from);
+  history.replaceState(null, '', address);
 }
 map.on('moveend', describe);
 map.on('change:size', describe);
 
-// The choices take effect at once; the place stays, but for another layer.
+// Where the pointer is.
 
-const choice = element('choice');
-choice.addEventListener('change', (event) => {
-  const { target } = event;
-  if (target.name === 'format' && config.wms) return changeFormat(target.value);
-  if (target.dataset.otherPlace !== undefined) choice.elements.view.disabled = true;
-  choice.submit();
+const position = element('position');
+map.on('pointermove', (event) => {
+  position.hidden = event.dragging;
+  position.textContent = `${place(event.coordinate)} ${config.projection.geographic ? '°' : ''}`.trim();
 });
+box.addEventListener('pointerleave', () => (position.hidden = true));
 
-function changeFormat(short) {
-  config.wms.format = `image/${short}`;
-  config.wms.transparent = short !== 'jpeg';
-  map.getLayers().item(backgrounds.length).getSource().updateParams(wmsParameters());
-  const address = new URL(location.href);
-  address.searchParams.set('format', short);
-  history.replaceState(null, '', address);
-  describe();
-}
+// The choices take effect at once.
 
-for (const radio of document.querySelectorAll('input[name=manner]')) {
-  radio.addEventListener('change', () => {
-    const layer = wmsLayer(radio.value);
-    watch(layer);
-    map.getLayers().setAt(backgrounds.length, layer);
-  });
-}
+choice.addEventListener('change', ({ target }) => ('inPlace' in target.dataset ? renew() : choice.submit()));
+for (const radio of document.querySelectorAll('input[name=pieces]')) radio.addEventListener('change', renew);
 
-for (const button of document.querySelectorAll('[data-copy]')) {
-  // Browsers let only secure pages (and those of this machine) write there.
-  if (!navigator.clipboard) {
-    button.hidden = true;
-    continue;
+// A legend that cannot be drawn leaves no broken sign behind.
+const legend = element('legend');
+const dropLegend = () => legend.replaceWith(note('The legend cannot be drawn.'));
+legend?.addEventListener('error', dropLegend);
+if (legend?.complete && legend.naturalWidth === 0 && legend.currentSrc) dropLegend();
+
+// What is at a place. `asked` is the place on show, `asking` ends a question that is overtaken.
+
+let asked;
+let asking;
+const INFO_COUNT = 10;
+const INFO_KEPT = 'rhumb.info';
+const marker = document.createElement('div');
+marker.className = 'marker';
+
+// Browsers may refuse to keep anything.
+function remembered() {
+  try {
+    return localStorage.getItem(INFO_KEPT);
+  } catch {
+    return null;
   }
-  button.addEventListener('click', async () => {
-    await navigator.clipboard.writeText(element(button.dataset.copy).textContent);
-    button.textContent = 'Copied';
-    setTimeout(() => (button.textContent = 'Copy'), 1500);
+}
+function remember(label) {
+  try {
+    localStorage.setItem(INFO_KEPT, label);
+  } catch {
+    // The next page begins with the first format again.
+  }
+}
+
+function infoAddress(at) {
+  const format = config.info[element('info-format').selectedIndex] ?? config.info[0];
+  if (config.wms) {
+    const is130 = wmsParameters().VERSION === '1.3.0';
+    const [column, row] = map.getPixelFromCoordinate(at).map((pixel) => Math.max(0, Math.floor(pixel)));
+    const names = is130 ? { I: column, J: row } : { X: column, Y: row };
+    const more = { QUERY_LAYERS: config.wms.layer, INFO_FORMAT: format.mime, FEATURE_COUNT: INFO_COUNT, ...names };
+    return `service?${wmsQuery('GetFeatureInfo', more)}`;
+  }
+  const coord = tileGrid.getTileCoordForCoordAndZ(at, tileGrid.getZForResolution(view.getResolution()));
+  const [west, , , north] = tileGrid.getTileCoordExtent(coord);
+  const resolution = tileGrid.getResolution(coord[0]);
+  const pixel = (distance) => Math.max(0, Math.floor(distance / resolution));
+  const info = manner().by_suffix ? format.suffix : plain(format.mime);
+  return fill(manner().info, { ...tileValues(coord), i: pixel(at[0] - west), j: pixel(north - at[1]), info });
+}
+
+async function ask(at) {
+  asked = at;
+  asking?.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  const address = infoAddress(at);
+  const answer = element('info-answer');
+  element('info').hidden = false;
+  element('info').dataset.state = 'asking';
+  element('info-place').textContent = place(at);
+  element('info-address').textContent = `${config.base}/${address}`;
+  element('info-raw').hidden = true;
+  answer.replaceChildren(note('Asking…'));
+  makeRoom();
+  markPlace();
+  try {
+    const response = await fetch(`../${address}`, { signal });
+    const body = await response.text();
+    if (signal.aborted) return;
+    show(response.ok ? presented(response.headers.get('Content-Type') ?? '', body) : refused(response, body));
+    element('info').dataset.state = response.ok ? 'answered' : 'refused';
+  } catch (error) {
+    if (signal.aborted) return;
+    show({ shown: note(`No answer: ${error.message}`) });
+    element('info').dataset.state = 'refused';
+  }
+}
+
+// Exceptions are XML; what they say is all that a reader wants.
+function refused(response, body) {
+  const text = new DOMParser().parseFromString(body, 'text/xml').documentElement?.textContent.trim();
+  return { shown: note(`${response.status}: ${text || body}`.slice(0, 2000)) };
+}
+
+function show({ shown, raw }) {
+  const answer = element('info-answer');
+  const button = element('info-raw');
+  answer.replaceChildren(shown);
+  answer.scrollTop = 0;
+  element('info').scrollIntoView({ block: 'nearest' });
+  button.hidden = !raw;
+  button.setAttribute('aria-pressed', 'false');
+  button.onclick = () => {
+    const isRaw = button.getAttribute('aria-pressed') === 'false';
+    button.setAttribute('aria-pressed', String(isRaw));
+    answer.replaceChildren(isRaw ? raw : shown);
+  };
+}
+
+// The card stays off the place that it speaks of, and in sight.
+function makeRoom() {
+  const [x] = map.getPixelFromCoordinate(asked);
+  element('info').classList.toggle('aside', x < map.getSize()[0] / 2);
+  element('info').scrollIntoView({ block: 'nearest' });
+}
+
+function markPlace() {
+  const pixel = asked && map.getPixelFromCoordinate(asked);
+  marker.hidden = !pixel;
+  if (pixel) marker.style.transform = `translate(${pixel[0]}px, ${pixel[1]}px)`;
+}
+
+function closeInfo() {
+  asking?.abort();
+  asked = undefined;
+  element('info').hidden = true;
+  markPlace();
+}
+
+if (element('info') && config.info.length) {
+  const formats = element('info-format');
+  formats.append(...config.info.map(({ label }) => new Option(label)));
+  const kept = config.info.findIndex(({ label }) => label === remembered());
+  formats.selectedIndex = Math.max(0, kept);
+  formats.addEventListener('change', () => {
+    remember(config.info[formats.selectedIndex].label);
+    if (asked) ask(asked);
+  });
+  box.classList.add('queryable');
+  map.getOverlayContainer().append(marker);
+  marker.hidden = true;
+  map.on('singleclick', (event) => ask(event.coordinate));
+  map.on('postrender', markPlace);
+  element('info-close').addEventListener('click', () => {
+    closeInfo();
+    box.focus();
+  });
+  box.parentElement.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && asked) closeInfo();
+    if (event.key === 'Enter' && event.target === box) ask(view.getCenter());
   });
 }
 

@@ -21,6 +21,7 @@ use crate::conf::daemon::decorate::Decoration;
 use crate::conf::daemon::{Fsync, Limits, Maps};
 use crate::conf::{Daemon, FileSet, Finding, Loaded, Severity, load_embedded, load_map};
 use crate::plan::{Gate, TileCache, TileMemory};
+use crate::service::base_url::request_below;
 use crate::service::guard::Guarded;
 use crate::service::{Answer, Site, SiteParts};
 use crate::story;
@@ -113,20 +114,16 @@ impl Sites {
             Sites::One(site) => return site.answer(request),
             Sites::Several { sites, listed } => (sites, *listed),
         };
-        let path = request.path.trim_start_matches('/');
-        let (name, rest) = path.split_once('/').map_or((path, ""), |(name, rest)| (name, rest));
-        if let Ok(at) = sites.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
-            story::name_map(name);
-            let mut below = request.clone();
-            below.path = format!("/{rest}");
-            below.script_name = format!("{}/{name}", request.script_name);
+        let (name, below) = request_below(request);
+        if let Ok(at) = sites.binary_search_by(|(known, _)| known.as_str().cmp(&name)) {
+            story::name_map(&name);
             return sites[at].1.answer(&below);
         }
         if !name.is_empty() {
             return Answer::Ready(Response::new(404, "text/plain; charset=utf-8", "not found\n"));
         }
         let names = if listed { sites.as_slice() } else { &[] };
-        Answer::Ready(welcome(names, &request.script_name))
+        Answer::Ready(welcome(names, below.script_name.trim_end_matches('/')))
     }
 }
 

@@ -149,6 +149,7 @@ fn ogcapi_parts<'a>(
         dataset: ogcapi.default_dataset_layers.clone(),
         expires_s: conf.globals.tile_age_max_s,
         background_url: conf.globals.background_url.clone(),
+        has_demo: conf.services.demo.is_some(),
     })
 }
 

@@ -56,17 +56,14 @@ impl<'r> BaseUrl<'r> {
             (None, None) => Cow::Borrowed("localhost"),
         };
         let host = with_port(host, scheme, headers.get("X-Forwarded-Port").and_then(first));
-        let mut path = percent_decode_str(&request.path).decode_utf8_lossy();
-        let mut script_name = Cow::Borrowed(request.script_name.trim_end_matches('/'));
-        let named = headers.get("X-Script-Name").filter(|name| is_script_name(name));
-        let named = named.map(|name| Cow::Borrowed(name.trim_end_matches('/')));
-        if let Some(name) = named.or_else(|| forwarded_prefix(headers.get("X-Forwarded-Prefix")?)) {
-            script_name = name;
-            let rest = path.strip_prefix(&*script_name);
-            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-                path = Cow::Owned(rest.to_owned());
+        let path = percent_decode_str(&request.path).decode_utf8_lossy();
+        let (script_name, path) = match named_mount(request) {
+            Some(name) => {
+                let rest = below_mount(&path, &name).map(str::to_owned);
+                (name, rest.map_or(path, Cow::Owned))
             }
-        }
+            None => (Cow::Borrowed(request.script_name.trim_end_matches('/')), path),
+        };
         Ok(BaseUrl { scheme, host, script_name, path })
     }
 
@@ -102,6 +99,35 @@ impl<'r> BaseUrl<'r> {
             path: Cow::Owned(rest.to_owned()),
         })
     }
+}
+
+/// Where proxies say that we are mounted, without a slash at the end.
+fn named_mount(request: &Request) -> Option<Cow<'_, str>> {
+    let named = request.headers.get("X-Script-Name").filter(|name| is_script_name(name));
+    let named = named.map(|name| Cow::Borrowed(name.trim_end_matches('/')));
+    named.or_else(|| forwarded_prefix(request.headers.get("X-Forwarded-Prefix")?))
+}
+
+/// What follows the mount point in a path; `None` where the proxy took it off.
+fn below_mount<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
+    path.strip_prefix(mount).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The request as one of several sites sees it, and that site's name: the
+/// first segment below the mount point becomes a part of the mount point.
+pub fn request_below(request: &Request) -> (String, Request) {
+    let named = named_mount(request);
+    let path = named.as_deref().and_then(|mount| below_mount(&request.path, mount)).unwrap_or(&request.path);
+    let path = path.trim_start_matches('/');
+    let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+    let mut below = request.clone();
+    below.path = format!("/{rest}");
+    below.script_name = format!("{}/{name}", named.as_deref().unwrap_or(&request.script_name));
+    // What proxies say of the mount point is in its name now.
+    below.headers.0.retain(|(field, _)| {
+        !field.eq_ignore_ascii_case("X-Script-Name") && !field.eq_ignore_ascii_case("X-Forwarded-Prefix")
+    });
+    (name.to_owned(), below)
 }
 
 /// The first entry of a list: what the proxy nearest to the client said.
@@ -255,6 +281,23 @@ mod tests {
         assert_eq!(url.path, "/tms/x\"");
         assert_eq!(url.request_url(), "http://a/gis/tms/x%22");
         assert_eq!(url.script_url(), "http://a/gis");
+    }
+
+    #[test]
+    fn one_of_several_sites_is_mounted_below_what_proxies_say() {
+        for (path, fields, base, rest) in [
+            ("/city/tms/%22", vec![], "http://a/city", "/tms/\""),
+            ("/city/demo/", vec![("X-Script-Name", "/gis")], "http://a/gis/city", "/demo/"),
+            ("/gis/city/demo/", vec![("X-Script-Name", "/gis")], "http://a/gis/city", "/demo/"),
+            ("/city/demo/", vec![("X-Forwarded-Prefix", "/x, /y")], "http://a/x/y/city", "/demo/"),
+            // Bears its service's name, and is taken off once.
+            ("/tms/tms/1.0.0", vec![], "http://a/tms", "/tms/1.0.0"),
+        ] {
+            let fields = [vec![("Host", "a")], fields].concat();
+            let (_, below) = request_below(&request(path, &fields));
+            let url = BaseUrl::of(&below).unwrap();
+            assert_eq!((url.script_url().as_str(), &*url.path), (base, rest), "{path} {fields:?}");
+        }
     }
 
     #[test]

@@ -2,16 +2,11 @@
 // demo.mjs BASE DIRECTORY: the address of the site, and where screenshots go. Ends with 0, or with what is wrong on stderr.
 // Waits for what the page does (responses, OpenLayers' rendercomplete), never for a time.
 
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { SIZES, check, drag, drawn, isNarrow, moved, open, visitAll, watched } from './pages.mjs';
 
 const [base, directory, peers] = process.argv.slice(2);
-const { chromium } = createRequire(join(peers, 'package.json'))('playwright-core');
 
-const SIZES = [
-  { name: 'desk', viewport: { width: 1280, height: 800 }, colorScheme: 'light' },
-  { name: 'phone', viewport: { width: 390, height: 844 }, colorScheme: 'dark', deviceScaleFactor: 2, isMobile: true, hasTouch: true },
-];
 const VIEWERS = [
   { name: 'wms', query: 'wms_layer=world&format=png&srs=EPSG:3857', asks: /\/service\?.*REQUEST=GetMap/ },
   { name: 'wms-laea', query: 'wms_layer=world&format=png&srs=EPSG:3035', asks: /\/service\?.*CRS=EPSG(:|%3A)3035/ },
@@ -20,27 +15,6 @@ const VIEWERS = [
 ];
 // Shares of the picture's pixels. Water is one colour, all tints of land are pale.
 const SHARE_MIN = 0.03;
-
-const faults = [];
-const check = (is, what) => is || faults.push(what);
-
-// Waits until the map has drawn all that its view asks for.
-const drawn = (page) => page.evaluate(() => new Promise((resolve) => {
-  const { map } = window.demo;
-  map.once('rendercomplete', resolve);
-  // Even where nothing has changed the map draws once more and tells.
-  map.render();
-}));
-
-// Waits until the view has come to rest after `act`, and all is drawn.
-async function moved(page, act) {
-  await page.evaluate(() => {
-    window.rest = new Promise((resolve) => window.demo.map.once('moveend', resolve));
-  });
-  await act();
-  await page.evaluate(() => window.rest);
-  await drawn(page);
-}
 
 // What the map shows: shares of water and land, and a digest of its pixels.
 const look = (page) => page.evaluate(() => {
@@ -65,7 +39,7 @@ const look = (page) => page.evaluate(() => {
 
 async function view(context, size, viewer) {
   const what = `${viewer.name} at ${size.name}`;
-  const page = await watched(context, what);
+  const page = await watched(context, base, what);
   let asked = [];
   page.on('request', (request) => viewer.asks.test(request.url()) && asked.push(request.url()));
   // What a step asked for since the last one; each must ask for something new.
@@ -77,13 +51,11 @@ async function view(context, size, viewer) {
     return fresh.length;
   };
 
-  await page.goto(`${base}/demo/?${viewer.query}`);
-  await page.waitForFunction(() => window.demo);
-  await drawn(page);
+  await open(page, `${base}/demo/?${viewer.query}`);
   const first = await look(page);
   check(news() > 0, `${what}: no request for the map`);
   check(first.water > SHARE_MIN && first.land > SHARE_MIN, `${what}: the map shows ${JSON.stringify(first)}`);
-  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${what}: wider than the window`);
+  check(await isNarrow(page), `${what}: wider than the window`);
   await page.screenshot({ path: join(directory, `${viewer.name}-${size.name}.png`), fullPage: true });
 
   const zoomOf = () => page.evaluate(() => window.demo.map.getView().getResolution());
@@ -93,15 +65,7 @@ async function view(context, size, viewer) {
   const near = await look(page);
   check(news() > 0 && near.digest !== first.digest, `${what}: zooming in asks for nothing new`);
 
-  const box = await page.locator('#map').boundingBox();
-  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-  await moved(page, async () => {
-    await page.mouse.move(x, y);
-    await page.mouse.down();
-    await page.mouse.move(x - box.width / 4, y + 20, { steps: 4 });
-    await page.mouse.move(x - box.width / 2.5, y + 40, { steps: 4 });
-    await page.mouse.up();
-  });
+  await drag(page);
   const far = await look(page);
   check(news() > 0 && far.digest !== near.digest, `${what}: dragging asks for nothing new`);
   check(far.water + far.land > 0.5, `${what}: after dragging the map shows ${JSON.stringify(far)}`);
@@ -117,10 +81,10 @@ async function view(context, size, viewer) {
 
 // The start page leads to a map; another system keeps the place; another format is asked for at once.
 async function stroll(context, size) {
-  const page = await watched(context, `the start page at ${size.name}`);
+  const page = await watched(context, base, `the start page at ${size.name}`);
   await page.goto(`${base}/demo/`, { waitUntil: 'networkidle' });
   check(await page.locator('.picture img').evaluate((image) => image.naturalWidth > 0), `${size.name}: no picture of the layer`);
-  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${size.name}: the start page is wider than the window`);
+  check(await isNarrow(page), `${size.name}: the start page is wider than the window`);
   await page.screenshot({ path: join(directory, `start-${size.name}.png`), fullPage: true });
   await page.locator('.maps select').selectOption('EPSG:4326');
   await page.getByRole('button', { name: 'jpeg' }).click();
@@ -152,34 +116,7 @@ async function stroll(context, size) {
   await page.close();
 }
 
-// A page of which every complaint, failure and foreign request is a fault.
-async function watched(context, what) {
-  const page = await context.newPage();
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) faults.push(`${what}: console: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => faults.push(`${what}: ${error.message}`));
-  page.on('response', (response) => check(response.status() < 400, `${what}: ${response.status()} ${response.url()}`));
-  page.on('request', (request) => {
-    const address = new URL(request.url());
-    const isOwn = address.origin === new URL(base).origin || ['data:', 'blob:'].includes(address.protocol);
-    check(isOwn, `${what}: asks another host: ${request.url()}`);
-  });
-  return page;
-}
-
-const browser = await chromium.launch({ executablePath: process.env.RHUMB_CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
-try {
-  for (const { name, ...options } of SIZES) {
-    const context = await browser.newContext(options);
-    await stroll(context, { name });
-    for (const viewer of VIEWERS) await view(context, { name }, viewer);
-    await context.close();
-  }
-} finally {
-  await browser.close();
-}
-if (faults.length) {
-  console.error(faults.join('\n'));
-  process.exit(1);
-}
+await visitAll(peers, SIZES, async (context, size) => {
+  await stroll(context, size);
+  for (const viewer of VIEWERS) await view(context, size, viewer);
+});

@@ -17,6 +17,7 @@ mod command_line;
 mod control;
 mod crowd;
 mod decorate;
+mod demo;
 #[cfg(feature = "peers")]
 mod differential;
 mod embedded;

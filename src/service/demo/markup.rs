@@ -1,35 +1,45 @@
 //! Capabilities documents to read: the very document that clients get, indented
 //! and coloured.
 
+use minijinja::value::Serde;
 use minijinja::{Value, context};
 
 use super::Visit;
+use super::documents::{Document, WMS_C_ADDRESS, WMTS_ADDRESS, WMTS_REST_ADDRESS, wms_address};
 use super::page::Page;
+use super::viewer::encode;
 use crate::plan::Turn;
 use crate::service::Answer;
 use crate::service::parameters::Parameters;
+use crate::service::wms::WmsVersion;
 use crate::service::xml::escape_into;
+use crate::wire::Response;
 
 /// Longer documents are shown only up to here: a browser gets slow with them.
 const SHOWN_BYTES_MAX: usize = 4 << 20;
 /// Deeper elements are not indented any further.
 const INDENT_MAX: usize = 24;
 
-/// `wms_capabilities`
+/// `wms_capabilities`, of the version that `version` names.
 pub fn wms(visit: &Visit<'_>) -> Answer {
-    wms_document(visit, "WMS", "SERVICE=WMS&REQUEST=GetCapabilities")
+    let served = visit.services.wms.as_ref().map(|wms| wms.versions()).unwrap_or_default();
+    let version = visit.parameters.first("version").and_then(WmsVersion::parse);
+    let version = version.filter(|version| served.contains(version));
+    let label = version.map_or("", WmsVersion::text);
+    wms_document(visit, "WMS", label, wms_address(version))
 }
 
 /// `wmsc_capabilities`
 pub fn wms_c(visit: &Visit<'_>) -> Answer {
-    wms_document(visit, "WMS-C", "SERVICE=WMS&REQUEST=GetCapabilities&VERSION=1.1.1&tiled=true")
+    wms_document(visit, "WMS-C", "WMS-C", WMS_C_ADDRESS.to_owned())
 }
 
-fn wms_document(visit: &Visit<'_>, service: &'static str, query: &str) -> Answer {
+fn wms_document(visit: &Visit<'_>, service: &'static str, label: &'static str, address: String) -> Answer {
     let Some(wms) = &visit.services.wms else { return visit.no_such_service(service) };
     let url = visit.url.at("/service");
+    let query = address.split_once('?').map_or("", |(_, query)| query);
     let answer = wms.answer(&Parameters::parse(query), &url, visit.request);
-    present(visit, service, format!("service?{query}"), answer)
+    present(visit, service, label, address, answer)
 }
 
 /// `wmts_capabilities`
@@ -38,7 +48,7 @@ pub fn wmts_rest(visit: &Visit<'_>) -> Answer {
         Some(wmts) if wmts.restful => {
             let url = visit.url.at("/wmts/1.0.0/WMTSCapabilities.xml");
             let answer = wmts.answer_rest("/1.0.0/WMTSCapabilities.xml", &url, visit.request);
-            present(visit, "WMTS", "wmts/1.0.0/WMTSCapabilities.xml".to_owned(), answer)
+            present(visit, "WMTS", "Capabilities", WMTS_REST_ADDRESS.to_owned(), answer)
         }
         _ => visit.no_such_service("RESTful WMTS"),
     }
@@ -46,12 +56,13 @@ pub fn wmts_rest(visit: &Visit<'_>) -> Answer {
 
 /// `wmts_capabilities_kvp`
 pub fn wmts_kvp(visit: &Visit<'_>) -> Answer {
-    const QUERY: &str = "SERVICE=WMTS&REQUEST=GetCapabilities";
     match &visit.services.wmts {
         Some(wmts) if wmts.kvp => {
             let url = visit.url.at("/service");
-            let answer = wmts.answer_kvp(&Parameters::parse(QUERY), &url, visit.request);
-            present(visit, "WMTS", format!("service?{QUERY}"), answer)
+            let query = WMTS_ADDRESS.split_once('?').map_or("", |(_, query)| query);
+            let answer = wmts.answer_kvp(&Parameters::parse(query), &url, visit.request);
+            let label = if wmts.restful { "with parameters" } else { "Capabilities" };
+            present(visit, "WMTS", label, WMTS_ADDRESS.to_owned(), answer)
         }
         _ => visit.no_such_service("WMTS with key-value pairs"),
     }
@@ -63,7 +74,7 @@ pub fn tms(visit: &Visit<'_>) -> Answer {
     let (mut below, url) = (String::from("/1.0.0/"), visit.url.at("/tms/1.0.0/"));
     let Some(name) = visit.parameters.first("layer") else {
         let answer = tms.answer_tms(&below, &url, visit.request);
-        return present(visit, "TMS", format!("tms{below}"), answer);
+        return present(visit, "TMS", "Capabilities", format!("tms{below}"), answer);
     };
     let system = visit.parameters.first("srs").unwrap_or_default();
     let grid = visit.parameters.first("grid").unwrap_or(system);
@@ -73,34 +84,63 @@ pub fn tms(visit: &Visit<'_>) -> Answer {
             || served.grid().srs.code().eq_ignore_ascii_case(grid)
     });
     let Some(served) = found else { return visit.no_such_layer("TMS", name) };
+    let address = format!("tms{below}{}/{}", encode(name), encode(&served.spec));
     below.push_str(&format!("{name}/{}", served.spec));
     let url = visit.url.at(format!("/tms{below}"));
     let answer = tms.answer_tms(&below, &url, visit.request);
-    present(visit, "TMS", format!("tms{below}"), answer)
+    present(visit, "TMS", "", address, answer)
 }
 
-/// The page for a document that a service has just written.
-fn present(visit: &Visit<'_>, service: &'static str, address: String, answer: Answer) -> Answer {
-    let Answer::Ready(document) = answer else { return visit.no_such_service(service) };
-    let status = document.status;
+/// A document as the page shows it, with its neighbours to go on to.
+struct Shown {
+    site: String,
+    base: String,
+    service: &'static str,
+    label: &'static str,
+    address: String,
+    others: Vec<Document>,
+}
+
+/// The page for a document that a service writes: on a thread, as the service
+/// may have to ask for the sizes of legends.
+fn present(
+    visit: &Visit<'_>,
+    service: &'static str,
+    label: &'static str,
+    address: String,
+    answer: Answer,
+) -> Answer {
     let (site, base) = (visit.site_title().to_owned(), visit.url.script_url());
-    Answer::Work(Box::new(move |_: &Turn| {
+    let shown = Shown { site, base, service, label, address, others: visit.documents() };
+    Answer::Work(Box::new(move |turn: &Turn| {
+        shown.respond(&match answer {
+            Answer::Ready(document) => document,
+            Answer::Work(work) => work(turn),
+            Answer::StoredTile(tile) => (tile.otherwise)(turn),
+        })
+    }))
+}
+
+impl Shown {
+    fn respond(self, document: &Response) -> Response {
         let text = String::from_utf8_lossy(document.body.as_slice());
         let (text, is_cut) = match text.char_indices().find(|(at, _)| *at >= SHOWN_BYTES_MAX) {
             Some((at, _)) => (&text[..at], true),
             None => (&*text, false),
         };
+        let markup = Value::from_safe_string(highlight(text));
+        let Shown { site, base, service, label, address, others } = self;
         let page = Page {
-            status,
+            status: document.status,
             template: "capabilities.html",
-            title: format!("{service} capabilities · {site}"),
+            title: format!("{service} {label} · {site}"),
             scripts: &["start.js"],
             styles: &[],
             image_origin: None,
         };
-        let markup = Value::from_safe_string(highlight(text));
-        page.respond(context! { service, site, base, address, markup, is_cut })
-    }))
+        let others = Value::from(Serde(others));
+        page.respond(context! { service, label, site, base, address, others, markup, is_cut })
+    }
 }
 
 /// XML as HTML: one element a line where it holds elements, every character

@@ -4,11 +4,16 @@
 //! asks another host. The parameters are those of MapProxy's demo.
 
 pub(in crate::service) mod assets;
+mod documents;
+mod elsewhere;
 mod markup;
+mod ogcapi;
 pub(in crate::service) mod page;
 mod place;
 mod start;
+mod tiles;
 mod viewer;
+mod wms;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +26,7 @@ use super::parameters::Parameters;
 use super::site::Services;
 use crate::wire::Request;
 
+pub(in crate::service) use elsewhere::web_address;
 use page::missing;
 
 /// `services.demo` (mapproxy-features.md §7.7).
@@ -45,10 +51,12 @@ struct Visit<'a> {
 type Route = (&'static str, for<'a, 'b> fn(&'a Visit<'b>) -> Answer);
 
 /// The first one present decides.
-const ROUTES: [Route; 8] = [
-    ("wms_layer", viewer::wms),
-    ("tms_layer", viewer::tms),
-    ("wmts_layer", viewer::wmts),
+const ROUTES: [Route; 10] = [
+    ("wms_layer", wms::show),
+    ("tms_layer", tiles::tms),
+    ("wmts_layer", tiles::wmts),
+    ("ogcapi_map", ogcapi::maps),
+    ("ogcapi_tiles", ogcapi::tiles),
     ("wms_capabilities", markup::wms),
     ("wmsc_capabilities", markup::wms_c),
     ("wmts_capabilities_kvp", markup::wmts_kvp),

@@ -1,18 +1,25 @@
 //! The first page: all services with their addresses, all layers with a map
 //! for each format, system and grid.
 
+use std::collections::{HashMap, HashSet};
+
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
 
 use super::Visit;
+use super::documents::{Document, TMS_ADDRESS, WMTS_REST_ADDRESS};
+use super::elsewhere::{Viewer, overlay_address};
 use super::page::Page;
-use super::viewer::{best_srs, encode, named_layers, title_of, viewable_formats};
+use super::tiles::title_of;
+use super::viewer::encode;
+use super::wms::{best_srs, named_layers, page_address, viewable_formats};
 use crate::geo::{Extent, Srs};
 use crate::plan::Turn;
 use crate::service::Answer;
 use crate::service::tile::ServedLayer;
 use crate::service::wms::Wms;
+use crate::service::wms::layer::LayerNode;
 use crate::wire::Response;
 
 /// With more layers than this no pictures are shown: each of them may cost a
@@ -31,15 +38,6 @@ struct Service {
 }
 
 #[derive(Serialize)]
-struct Document {
-    label: &'static str,
-    /// Below the services' address.
-    address: String,
-    /// The parameter of the page that shows it.
-    page: &'static str,
-}
-
-#[derive(Serialize)]
 struct Layer {
     name: String,
     title: String,
@@ -49,6 +47,11 @@ struct Layer {
     first: String,
     in_wms: bool,
     grids: Vec<Grid>,
+    /// Viewers of the OGC API: label, page.
+    collection: Vec<(&'static str, String)>,
+    is_queryable: bool,
+    has_legend: bool,
+    dimensions: Vec<String>,
     /// The picture's address, relative to the page.
     picture: Option<String>,
     #[serde(skip)]
@@ -71,13 +74,22 @@ struct Grid {
 /// The page for `/demo/`.
 pub fn show(visit: &Visit<'_>) -> Answer {
     let wms = visit.services.wms.as_deref();
-    let mut layers: Vec<Layer> = wms.map(wms_layers).unwrap_or_default();
-    visit.add_tile_layers(&mut layers);
+    let mut list = List::default();
+    for layer in wms.map(wms_layers).unwrap_or_default() {
+        *list.layer(&layer.name.clone(), "") = layer;
+    }
+    visit.add_tile_layers(&mut list);
+    visit.add_collections(&mut list);
+    let mut layers = list.layers;
+    let format = wms.and_then(|wms| viewable_formats(wms).into_iter().next()).map(|(mime, _)| mime);
     for layer in &mut layers {
-        layer.first = match layer.grids.first() {
-            _ if layer.in_wms => format!("?wms_layer={}", encode(&layer.name)),
-            Some(grid) => grid.wmts.clone().or_else(|| grid.tms.clone()).unwrap_or_default(),
-            None => String::new(),
+        layer.first = match (&format, wms, layer.grids.first(), layer.collection.first()) {
+            (Some(format), Some(wms), ..) if layer.in_wms => {
+                page_address(&layer.name, format, &best_srs(wms))
+            }
+            (_, _, Some(grid), _) => grid.wmts.clone().or_else(|| grid.tms.clone()).unwrap_or_default(),
+            (_, _, None, Some((_, page))) => page.clone(),
+            _ => String::new(),
         };
     }
     let values = StartPage {
@@ -103,142 +115,165 @@ fn wms_layers(wms: &Wms) -> Vec<Layer> {
         Layer {
             about: node.and_then(|node| node.metadata.abstract_text.clone()),
             extent: node.map(|node| (node.extent.extent, node.extent.srs.clone())),
-            name,
-            title,
+            is_queryable: node.is_some_and(|node| node.queryable),
+            has_legend: wms.layers().find(&name).is_some_and(|at| !wms.layers().legends(at).is_empty()),
+            dimensions: node.map(dimension_names).unwrap_or_default(),
             groups,
-            first: String::new(),
             in_wms: true,
-            grids: Vec::new(),
-            picture: None,
+            ..Layer::new(&name, &title)
         }
     };
     named_layers(wms).into_iter().map(layer).collect()
 }
 
-impl Visit<'_> {
-    fn add_tile_layers(&self, layers: &mut Vec<Layer>) {
-        let services = self.services;
-        for served in services.wmts.iter().flat_map(|wmts| wmts.layers()) {
-            let page = viewer_page("wmts_layer", served);
-            grid_of(layers, served).wmts = Some(page);
-        }
-        for served in services.tms.iter().flat_map(|tms| tms.layers()) {
-            let page = viewer_page("tms_layer", served);
-            grid_of(layers, served).tms = Some(page);
-        }
-        for served in services.kml.iter().flat_map(|kml| kml.layers()) {
-            let address = format!("../kml/{}/{}", encode(&served.layer.name), encode(&served.spec));
-            grid_of(layers, served).kml = Some(address);
-        }
-    }
-
-    fn services_shown(&self) -> Vec<Service> {
-        let services = self.services;
-        let mut shown = Vec::new();
-        let document = |label, address: &str, page| Document { label, address: address.to_owned(), page };
-        if services.wms.is_some() {
-            let documents = vec![
-                document("Capabilities", "service?SERVICE=WMS&REQUEST=GetCapabilities", "wms_capabilities"),
-                document(
-                    "with tiles (WMS-C)",
-                    "service?SERVICE=WMS&REQUEST=GetCapabilities&VERSION=1.1.1&tiled=true",
-                    "wmsc_capabilities",
-                ),
-            ];
-            shown.push(Service {
-                name: "WMS",
-                about: "Maps of any size and system",
-                address: "service",
-                documents,
-            });
-        }
-        if let Some(wmts) = &services.wmts {
-            let mut documents = Vec::new();
-            if wmts.restful {
-                documents.push(document(
-                    "Capabilities",
-                    "wmts/1.0.0/WMTSCapabilities.xml",
-                    "wmts_capabilities",
-                ));
-            }
-            if wmts.kvp {
-                documents.push(document(
-                    "Capabilities (KVP)",
-                    "service?SERVICE=WMTS&REQUEST=GetCapabilities",
-                    "wmts_capabilities_kvp",
-                ));
-            }
-            let address = if wmts.restful { "wmts/1.0.0/WMTSCapabilities.xml" } else { "service" };
-            shown.push(Service {
-                name: "WMTS",
-                about: "Tiles with their grids described",
-                address,
-                documents,
-            });
-        }
-        if services.tms.is_some() {
-            let documents = vec![document("Capabilities", "tms/1.0.0/", "tms_capabilities")];
-            shown.push(Service {
-                name: "TMS",
-                about: "Tiles, rows from the south",
-                address: "tms/1.0.0/",
-                documents,
-            });
-        }
-        let plain = |name, about, address| Service { name, about, address, documents: Vec::new() };
-        if services.ogcapi.is_some() {
-            shown.push(plain("OGC API", "Maps and tiles, with pages of their own", "ogcapi"));
-        }
-        if services.kml.is_some() {
-            shown.push(plain("KML", "Super-overlays for virtual globes", "kml/"));
-        }
-        shown
-    }
+fn dimension_names(node: &LayerNode) -> Vec<String> {
+    node.dimensions.iter().map(|dimension| dimension.name.clone()).collect()
 }
 
-/// The page with a layer on its grid.
-fn viewer_page(parameter: &str, served: &ServedLayer) -> String {
-    let (name, grid) = (encode(&served.layer.name), encode(&served.grid().name));
-    format!(
-        "?{parameter}={name}&format={}&srs={}&grid={grid}",
-        served.format,
-        encode(served.grid().srs.code())
-    )
-}
-
-/// The entry for a layer's grid, made where it is not there yet.
-fn grid_of<'l>(layers: &'l mut Vec<Layer>, served: &ServedLayer) -> &'l mut Grid {
-    let name = &served.layer.name;
-    let at = layers.iter().position(|layer| layer.name == *name).unwrap_or_else(|| {
-        layers.push(Layer {
-            name: name.clone(),
-            title: title_of(served).to_owned(),
+impl Layer {
+    fn new(name: &str, title: &str) -> Layer {
+        Layer {
+            name: name.to_owned(),
+            title: if title.is_empty() { name } else { title }.to_owned(),
             groups: Vec::new(),
             about: None,
             first: String::new(),
             in_wms: false,
             grids: Vec::new(),
+            collection: Vec::new(),
+            is_queryable: false,
+            has_legend: false,
+            dimensions: Vec::new(),
             picture: None,
             extent: None,
+        }
+    }
+}
+
+/// The layers of all services, each once.
+#[derive(Default)]
+struct List {
+    layers: Vec<Layer>,
+    by_name: HashMap<String, usize>,
+}
+
+impl List {
+    /// The entry of a layer, made where it is not there yet.
+    fn layer(&mut self, name: &str, title: &str) -> &mut Layer {
+        let next = self.layers.len();
+        let at = *self.by_name.entry(name.to_owned()).or_insert(next);
+        if at == next {
+            self.layers.push(Layer::new(name, title));
+        }
+        &mut self.layers[at]
+    }
+
+    /// The entry of a layer's grid, made where it is not there yet.
+    fn grid(&mut self, served: &ServedLayer) -> &mut Grid {
+        let grids = &mut self.layer(&served.layer.name, title_of(served)).grids;
+        let grid = served.grid();
+        let at = grids.iter().position(|known| known.name == grid.name).unwrap_or_else(|| {
+            grids.push(Grid {
+                name: grid.name.clone(),
+                srs: grid.srs.code().to_owned(),
+                tile_size: format!("{} × {}", grid.tile_size.0, grid.tile_size.1),
+                levels: grid.levels(),
+                format: served.format,
+                wmts: None,
+                tms: None,
+                kml: None,
+            });
+            grids.len() - 1
         });
-        layers.len() - 1
-    });
-    let grids = &mut layers[at].grids;
-    let grid = served.grid();
-    let at = grids.iter().position(|known| known.name == grid.name).unwrap_or_else(|| {
-        grids.push(Grid {
-            name: grid.name.clone(),
-            srs: grid.srs.code().to_owned(),
-            tile_size: format!("{} × {}", grid.tile_size.0, grid.tile_size.1),
-            levels: grid.levels(),
-            format: served.format,
-            wmts: None,
-            tms: None,
-            kml: None,
-        });
-        grids.len() - 1
-    });
-    &mut grids[at]
+        &mut grids[at]
+    }
+}
+
+impl Visit<'_> {
+    fn add_collections(&self, list: &mut List) {
+        let Some(api) = &self.services.ogcapi else { return };
+        for node in api.collection_nodes() {
+            let name = node.name.as_deref().unwrap_or_default();
+            let pages = [Viewer::Maps, Viewer::Tiles].into_iter().filter_map(|viewer| {
+                let label = if viewer == Viewer::Maps { "Maps" } else { "Tiles" };
+                Some((label, self.page_of(viewer, name, "EPSG:3857")?))
+            });
+            let pages: Vec<(&'static str, String)> = pages.collect();
+            list.layer(name, &node.title).collection = pages;
+        }
+    }
+
+    fn add_tile_layers(&self, list: &mut List) {
+        let services = self.services;
+        let wmts: Vec<&ServedLayer> = services.wmts.iter().flat_map(|wmts| wmts.layers()).collect();
+        for (served, page) in viewer_pages(Viewer::Wmts, &wmts) {
+            list.grid(served).wmts = Some(page);
+        }
+        let tms: Vec<&ServedLayer> = services.tms.iter().flat_map(|tms| tms.layers()).collect();
+        for (served, page) in viewer_pages(Viewer::Tms, &tms) {
+            list.grid(served).tms = Some(page);
+        }
+        for served in services.kml.iter().flat_map(|kml| kml.layers()) {
+            list.grid(served).kml = Some(overlay_address(served));
+        }
+    }
+
+    fn services_shown(&self) -> Vec<Service> {
+        let services = self.services;
+        let is_restful = services.wmts.as_ref().is_some_and(|wmts| wmts.restful);
+        let wmts_address = if is_restful { WMTS_REST_ADDRESS } else { "service" };
+        let all = [
+            (services.wms.is_some(), "WMS", "Maps of any size and system", "service"),
+            (services.wmts.is_some(), "WMTS", "Tiles with their grids described", wmts_address),
+            (services.tms.is_some(), "TMS", "Tiles, rows from the south", TMS_ADDRESS),
+            (services.ogcapi.is_some(), "OGC API", "Maps and tiles, with pages of their own", "ogcapi"),
+            (
+                services.kml.is_some(),
+                "KML",
+                "Super-overlays: globes such as Google Earth open one and fetch tiles as they come near",
+                "kml/LAYER",
+            ),
+        ];
+        let documents = self.documents();
+        let there = all.into_iter().filter(|(is_there, ..)| *is_there);
+        there
+            .map(|(_, name, about, address)| Service {
+                name,
+                about,
+                address,
+                // WMS-C is a way of writing the WMS's own.
+                documents: documents
+                    .iter()
+                    .filter(|document| {
+                        document.service == name || (document.service == "WMS-C" && name == "WMS")
+                    })
+                    .cloned()
+                    .collect(),
+            })
+            .collect()
+    }
+}
+
+/// The pages with layers on their grids, as MapProxy writes them: by the grid's
+/// system. A grid whose system another one before it has is named.
+fn viewer_pages<'l>(viewer: Viewer, layers: &[&'l ServedLayer]) -> Vec<(&'l ServedLayer, String)> {
+    let mut taken = HashSet::new();
+    let page = |served: &&'l ServedLayer| {
+        let (name, grid) = (&served.layer.name, served.grid());
+        let code = grid.srs.code();
+        let mut page = format!(
+            "../demo/?{}={}&format={}&srs={}",
+            viewer.parameter(),
+            encode(name),
+            served.format,
+            encode(code),
+        );
+        if !taken.insert((name.as_str(), code.to_owned())) {
+            page.push_str(&format!("&grid={}", encode(&grid.name)));
+        }
+        (*served, page)
+    };
+    layers.iter().map(page).collect()
 }
 
 /// See `start.html`.

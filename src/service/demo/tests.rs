@@ -12,16 +12,19 @@ fn every_layer_is_listed_and_escaped() {
     let page = get("/demo/");
     assert_eq!((page.status, field(&page, "content-type")), (200, Some("text/html; charset=utf-8")));
     let html = text(&page).replace("&#x2f;", "/");
+    // Tiles and documents are at MapProxy's own addresses, to the letter.
     for link in [
-        "?wms_layer=one",
-        "?wmts_layer=photo&amp;format=jpeg&amp;srs=EPSG:3857&amp;grid=web",
-        "?tms_layer=osm&amp;format=png&amp;srs=EPSG:25832&amp;grid=local",
+        "?srs=EPSG%3A3857&amp;format=image%2Fpng&amp;wms_layer=one",
+        "../demo/?wmts_layer=photo&format=jpeg&srs=EPSG%3A3857",
+        "../demo/?tms_layer=osm&format=png&srs=EPSG%3A25832",
         "../kml/osm/EPSG900913",
         "?wms_capabilities",
+        "?wms_capabilities&version=1.1.1",
         "?wmsc_capabilities",
         "?wmts_capabilities",
         "?wmts_capabilities_kvp",
         "?tms_capabilities",
+        "../service?REQUEST=GetCapabilities&SERVICE=WMS",
         "http://maps.example/service",
     ] {
         assert!(
@@ -36,11 +39,21 @@ fn every_layer_is_listed_and_escaped() {
 fn viewers_open_for_every_kind_of_layer() {
     for (target, told) in [
         ("?wms_layer=one&format=png&srs=EPSG:3857", "\"version\":\"1.3.0\""),
-        (
-            "?wms_layer=one&format=image/jpeg&srs=epsg:25832",
-            "\"format\":\"image/jpeg\",\"transparent\":false",
-        ),
+        ("?wms_layer=one&format=image/jpeg&srs=epsg:25832", "\"format\":\"image/jpeg\""),
         ("?wms_layer=one", "\"code\":\"EPSG:3857\""),
+        ("?wms_layer=one&version=1.1.1", "\"version\":\"1.1.1\""),
+        ("?wms_layer=one&version=9.9.9", "\"version\":\"1.3.0\""),
+        ("?srs=EPSG%3A3857&format=image%2Fpng&wms_layer=one", "<h2>Layer Preview - one</h2>"),
+        // A group has the dimensions of all that is drawn for it.
+        ("?wms_layer=group", "<option selected>2020-01-02</option>"),
+        ("?wms_layer=timed&dim:time=2020-01-01", "<option selected>2020-01-01</option>"),
+        ("?wms_layer=timed&dim:time=%3Cscript%3E", "<option selected>2020-01-02</option>"),
+        ("?wmts_layer=photo&dim:time=2020-01-01", "<option selected>2020-01-01</option>"),
+        (
+            "?wmts_layer=osm&grid=local",
+            "SERVICE=WMTS\\u0026REQUEST=GetTile\\u0026VERSION=1.0.0\\u0026LAYER=osm",
+        ),
+        ("?wmts_layer=photo", "FORMAT=image/jpeg\\u0026time={dim:time}"),
         ("?wms_layer=group&srs=EPSG:4326", "\"north_first\":true"),
         (
             "?tms_layer=osm&format=png&srs=EPSG:900913",
@@ -55,6 +68,12 @@ fn viewers_open_for_every_kind_of_layer() {
         ),
         ("?wms_layer=one&srs=EPSG:3857&view=1,2,3", "\"view\":{\"center\":[1.0,2.0],\"resolution\":3.0}"),
         ("?wms_layer=one&srs=EPSG:3857&view=1,2,nan", "\"view\":null"),
+        // The place of another layer is kept where this one lies there, and left where it does not.
+        ("?wms_layer=one&srs=EPSG:4326&view=1,2,3&of=two", "\"view\":{\"center\":[1.0,2.0]"),
+        ("?wms_layer=one&srs=EPSG:4326&view=400,2,3&of=two", "\"view\":null"),
+        ("?wms_layer=one&srs=EPSG:4326&view=400,2,3&of=one", "\"view\":{\"center\":[400.0,2.0]"),
+        // The same layer in another service.
+        ("?tms_layer=osm&srs=EPSG:25832", "href=\"?wmts_layer=osm&amp;grid=local\""),
     ] {
         let page = get(&format!("/demo/{target}"));
         let html = text(&page);
@@ -85,6 +104,8 @@ fn what_is_not_there_is_told_and_escaped() {
         ("?tms_capabilities&layer=..%2F%3Cscript%3E", 404),
         ("?wms_layer=one&srs=%3Cscript%3E", 400),
         ("?wms_layer=one&srs=EPSG:31467", 400),
+        ("?ogcapi_map=%3Cscript%3E", 404),
+        ("?ogcapi_tiles=one", 404),
     ] {
         let page = get(&format!("/demo/{target}"));
         assert_eq!(page.status, status, "{target}");
@@ -102,6 +123,8 @@ fn capabilities_are_shown_as_text() {
     for (page, part) in [
         ("wms_capabilities", "WMS_Capabilities"),
         ("wms_capabilities&type=external", "WMS_Capabilities"),
+        ("wms_capabilities&version=1.1.1", "WMT_MS_Capabilities"),
+        ("wms_capabilities&version=%3Cscript%3E", "WMS_Capabilities"),
         ("wmsc_capabilities", "TileSet"),
         ("wmts_capabilities", "TileMatrixSet"),
         ("wmts_capabilities_kvp", "TileMatrixSet"),
@@ -123,6 +146,7 @@ fn static_files_come_from_the_table_alone() {
     for (name, mime) in [
         ("demo.css", "text/css; charset=utf-8"),
         ("viewer.js", "text/javascript; charset=utf-8"),
+        ("map.js", "text/javascript; charset=utf-8"),
         ("openlayers/ol.js", "text/javascript; charset=utf-8"),
     ] {
         let target = format!("/demo/static/{name}");

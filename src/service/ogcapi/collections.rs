@@ -9,6 +9,7 @@ use super::subject::Scope;
 use super::{OgcApi, Visit, crs, request, scope_path};
 use crate::geo::{Extent, Srs};
 use crate::service::Answer;
+use crate::service::demo::web_address;
 use crate::service::metadata::Attribution;
 use crate::service::wms::layer::LayerNode;
 
@@ -42,11 +43,14 @@ impl Visit<'_> {
             )
         });
         let title = if node.title.is_empty() { name } else { &node.title };
+        let attribution = node.metadata.attribution.as_ref();
+        let credit = attribution.and_then(|said| said.title.as_deref()).filter(|title| !title.is_empty());
+        let credit_url = attribution.and_then(|said| web_address(said.url.as_deref()?));
         Ok(self.document(
             "collection.html",
             title,
             &json,
-            context! { config, tiles => self.api.enable_tiles },
+            context! { config, tiles => self.api.enable_tiles, credit, credit_url },
         ))
     }
 

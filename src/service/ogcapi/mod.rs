@@ -14,6 +14,7 @@ mod parameter;
 mod question;
 mod refusal;
 mod request;
+mod shown;
 mod subject;
 mod tile;
 mod tiling;
@@ -75,6 +76,8 @@ pub struct OgcApiParts {
     pub expires_s: u64,
     /// `background.url`, for the maps of the pages.
     pub background_url: Option<String>,
+    /// There are demo pages to which the pages may lead.
+    pub has_demo: bool,
 }
 
 /// The service at `/ogcapi`.
@@ -101,6 +104,7 @@ pub struct OgcApi {
     dataset: Option<Vec<usize>>,
     cache_control: String,
     background_url: Option<String>,
+    has_demo: bool,
     hide_error_details: bool,
     decorations: Option<Arc<Decorations>>,
     geographic: Srs,
@@ -243,6 +247,7 @@ impl OgcApi {
             concurrent_layers: parts.concurrent_layers.max(1),
             cache_control: format!("public, max-age={0}, s-maxage={0}", parts.expires_s),
             background_url: parts.background_url,
+            has_demo: parts.has_demo,
             hide_error_details: manners.hide_error_details,
             decorations: manners.decorations.clone(),
             layers,
@@ -262,6 +267,7 @@ impl OgcApi {
             title: self.metadata("identification.title").unwrap_or("OGC API").to_owned(),
             html,
             background_url: self.background_url.clone(),
+            has_demo: self.has_demo,
         };
         let visit = Visit { api: self, request, parameters, frame };
         let answer = match Route::parse(path, self.enable_maps, self.enable_tiles) {

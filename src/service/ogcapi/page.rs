@@ -47,6 +47,7 @@ static ENVIRONMENT: LazyLock<Option<Environment<'static>>> = LazyLock::new(|| {
             .map_err(|error| minijinja::Error::new(minijinja::ErrorKind::WriteFailure, error.to_string()))
     });
     environment.add_filter("segment", |name: String| super::segment(&name));
+    environment.add_filter("code", |url: String| code(&url));
     for (name, source) in TEMPLATES {
         environment.add_template(name, source).ok()?;
     }
@@ -62,6 +63,8 @@ pub struct Frame {
     pub title: String,
     pub html: bool,
     pub background_url: Option<String>,
+    /// There are demo pages.
+    pub has_demo: bool,
 }
 
 impl Frame {
@@ -85,7 +88,12 @@ impl Frame {
         let environment = ENVIRONMENT.as_ref().ok_or_else(|| {
             minijinja::Error::new(minijinja::ErrorKind::SyntaxError, "a template is broken")
         })?;
-        let place = context! { api => format!("{}/ogcapi", self.base), site => self.title.as_str(), title };
+        let place = context! {
+            api => format!("{}/ogcapi", self.base),
+            demo => self.has_demo.then(|| format!("{}/demo/", self.base)),
+            site => self.title.as_str(),
+            title,
+        };
         let body = environment.get_template(template)?.render(merged(&place, &values))?;
         let page = environment.get_template("frame.html")?.render(context! {
             kind => template.trim_end_matches(".html"),
@@ -133,6 +141,17 @@ impl Frame {
     }
 }
 
+/// `EPSG:3857` for `http://www.opengis.net/def/crs/EPSG/0/3857`; other texts as they are.
+fn code(url: &str) -> String {
+    let parts: Option<Vec<&str>> =
+        url.strip_prefix("http://www.opengis.net/def/crs/").map(|rest| rest.split('/').collect());
+    match parts.as_deref() {
+        Some([authority, "0" | "1.3", code]) => format!("{authority}:{code}"),
+        Some([authority, version, code]) => format!("{authority}_{version}:{code}"),
+        _ => url.to_owned(),
+    }
+}
+
 fn merged(one: &Value, other: &Value) -> Value {
     minijinja::value::merge_maps([one.clone(), other.clone()])
 }
@@ -165,9 +184,18 @@ mod tests {
             title: String::new(),
             html: true,
             background_url: None,
+            has_demo: false,
         };
         assert_eq!(frame("http://localhost").mount_path(), "");
         assert_eq!(frame("https://example.org:81/gis/a").mount_path(), "/gis/a");
+    }
+
+    #[test]
+    fn systems_are_told_by_their_codes() {
+        assert_eq!(code("http://www.opengis.net/def/crs/EPSG/0/3857"), "EPSG:3857");
+        assert_eq!(code("http://www.opengis.net/def/crs/OGC/1.3/CRS84"), "OGC:CRS84");
+        assert_eq!(code("http://www.opengis.net/def/crs/IAU/2015/30100"), "IAU_2015:30100");
+        assert_eq!(code("urn:x"), "urn:x");
     }
 
     #[test]

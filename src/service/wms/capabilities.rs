@@ -100,7 +100,7 @@ impl Wms {
     }
 
     /// MIME types of feature info; 1.3.0 calls GML plain XML.
-    pub(super) fn info_formats(&self, xml: &'static str) -> Vec<&'static str> {
+    pub fn info_formats(&self, xml: &'static str) -> Vec<&'static str> {
         const DEFAULT: [&str; 3] = ["text", "html", "xml"];
         let mime = |kind: &str| match kind {
             "html" => "text/html",

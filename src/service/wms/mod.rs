@@ -175,6 +175,11 @@ impl Wms {
         &self.image_formats
     }
 
+    /// The versions served, the lowest first.
+    pub fn versions(&self) -> &[WmsVersion] {
+        &self.versions
+    }
+
     /// The highest version served.
     pub fn highest_version(&self) -> WmsVersion {
         self.versions.last().copied().unwrap_or(WmsVersion::V130)

@@ -147,6 +147,16 @@ impl Wmts {
         self.template.fill(value_of)
     }
 
+    /// [`Wmts::rest_path`] for feature info.
+    pub fn info_path(&self, value_of: impl Fn(&str) -> String) -> String {
+        self.info_template.fill(value_of)
+    }
+
+    /// The formats of feature info: suffix, MIME type.
+    pub fn info_formats(&self) -> &[(String, String)] {
+        &self.info_formats
+    }
+
     fn layer(&self, name: &str) -> Result<&WmtsLayer, Failure> {
         let at = self.by_name.get(name).copied();
         at.map(|at| &self.layers[at])
