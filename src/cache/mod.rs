@@ -20,62 +20,31 @@ use crate::geo::TileCoord;
 pub use atomic::Fsync;
 pub use file::{FileStore, FileStoreOptions, Layout, LinkKind, NoStore, dimension_path};
 pub use lock::{Locked, TileLock, lock_tile};
-
-/// Dimension values of a tile: as asked for, and as the path part that keeps
-/// tiles of different values apart (`time-2020/dim_x-1`).
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Dimensions {
-    values: Vec<(String, String)>,
-    path: Arc<str>,
-}
-
-impl Dimensions {
-    /// `None` for no values.
-    ///
-    /// # Errors
-    /// A value that is no normal path and so could lead elsewhere.
-    pub fn new(values: &[(String, String)]) -> Result<Option<Arc<Dimensions>>, CacheError> {
-        Ok(dimension_path(values)?.map(|path| Arc::new(Dimensions { values: values.to_vec(), path })))
+        let word = |at: usize| {
+            let word = digest.as_ref().get(at..at + 8).and_then(|word| word.try_into().ok());
+            word.map_or(0, u64::from_le_bytes)
+        };
+        // No file is as old as that.
+        TileIdentity { device: word(0), inode: word(8), size: bytes.len() as u64, modified_ns: i128::MIN }
     }
-
-    pub fn values(&self) -> &[(String, String)] {
-        &self.values
-    }
-
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-}
-
-/// A tile's address in one store: its coordinate in the grid's own counting
-/// and its dimension values, if any.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TileAddress {
-    pub coord: TileCoord,
-    pub dimensions: Option<Arc<Dimensions>>,
-}
-
-impl From<TileCoord> for TileAddress {
-    fn from(coord: TileCoord) -> Self {
-        TileAddress { coord, dimensions: None }
-    }
-}
-
-/// What identifies one stored state of a tile: a tile that was replaced has another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TileIdentity {
-    pub device: u64,
-    pub inode: u64,
-    pub size: u64,
-    pub modified_ns: i128,
 }
 
 /// A tile's bytes as they lie.
 #[derive(Clone, Debug)]
 pub struct StoredTile {
     pub bytes: Arc<[u8]>,
-    pub modified: SystemTime,
+    /// `None` where no time is kept.
+    pub modified: Option<SystemTime>,
     pub identity: Option<TileIdentity>,
+}
+
+/// A tile that is to be stored.
+#[derive(Clone, Debug)]
+pub struct NewTile<'a> {
+    pub tile: TileAddress,
+    pub bytes: &'a [u8],
+    /// The colour if all pixels have it (for links).
+    pub single_color: Option<[u8; 4]>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +53,11 @@ pub enum CacheError {
     Io { operation: &'static str, path: PathBuf, error: std::io::Error },
     #[error("waited {waited_ms} ms for the lock {path}")]
     LockTimeout { path: PathBuf, waited_ms: u64 },
+    /// To be asked again; who asks waits, at most so long in all.
+    #[error("somebody else writes to {path} for more than {} ms (`sqlite_timeout`)", .patience.as_millis())]
+    Busy { path: PathBuf, patience: Duration },
+    #[error("cannot {operation} {path}: {reason}")]
+    Database { operation: &'static str, path: PathBuf, reason: String },
     #[error("{0}")]
     Refused(String),
 }
@@ -97,9 +71,10 @@ pub trait TileStore: Send + Sync {
     /// The tile, or `None` when it is missing, zero length, no regular file.
     fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError>;
     /// When the tile was stored; `None` when it is missing. For a single-colour
-    /// link the link's own time.
+    /// link the link's own time; the epoch where no time is kept.
     fn modified(&self, tile: &TileAddress) -> Result<Option<SystemTime>, CacheError>;
-    /// The identity of the present state without reading the bytes.
+    /// The identity of the present state without reading the bytes; `None`
+    /// also where only the bytes tell.
     fn identity(&self, tile: &TileAddress) -> Result<Option<TileIdentity>, CacheError>;
     /// Stores complete bytes so that a reader sees the old or the new tile.
     /// `single_color`: the colour if all pixels have it (for links).
@@ -109,6 +84,13 @@ pub trait TileStore: Send + Sync {
         bytes: &[u8],
         single_color: Option<[u8; 4]>,
     ) -> Result<(), CacheError>;
+    /// Stores several tiles, in one go where that is cheaper: one result for each.
+    ///
+    /// # Errors
+    /// Why none of them was stored.
+    fn store_all(&self, tiles: &[NewTile<'_>]) -> Result<Vec<Result<(), CacheError>>, CacheError> {
+        Ok(tiles.iter().map(|new| self.store(&new.tile, new.bytes, new.single_color)).collect())
+    }
     fn remove(&self, tile: &TileAddress) -> Result<(), CacheError>;
     /// Where locks of this store lie and what id their names begin with
     /// (mapproxy-features.md §4.5).
@@ -122,7 +104,7 @@ pub trait TileStore: Send + Sync {
     fn keeps(&self) -> bool {
         true
     }
-    /// Whether [`TileStore::modified`] means anything.
+    /// Whether a tile that is stored gets a time.
     fn has_times(&self) -> bool {
         true
     }

@@ -71,7 +71,7 @@ impl TileStore for FakeStore {
     fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError> {
         Ok(held(&self.tiles).get(tile).map(|(bytes, modified)| StoredTile {
             bytes: Arc::clone(bytes),
-            modified: *modified,
+            modified: Some(*modified),
             identity: Some(identity(bytes, *modified)),
         }))
     }

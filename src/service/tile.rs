@@ -310,7 +310,7 @@ impl TileAnswers {
             respond: Box::new(move |found: FoundTile| {
                 let mime = shown.mime_of(found.format);
                 let body = Body::Shared(found.bytes);
-                let response = found_answers.respond(body, mime, found.modified, &found_conditions);
+                let response = found_answers.respond(body, mime, Some(found.modified), &found_conditions);
                 found_answers.with_cors(response)
             }),
             otherwise: Box::new(move |turn| {
@@ -343,15 +343,26 @@ impl TileAnswers {
         }
     }
 
-    fn respond(&self, body: Body, mime: &str, modified: SystemTime, conditions: &Headers) -> Response {
-        let tag = entity_tag(modified, body.as_slice().len());
-        let is_known = !conditions.0.is_empty() && cond::not_modified(conditions, Some(&tag), Some(modified));
+    fn respond(
+        &self,
+        body: Body,
+        mime: &str,
+        modified: Option<SystemTime>,
+        conditions: &Headers,
+    ) -> Response {
+        let tag = match modified {
+            Some(modified) => entity_tag(modified, body.as_slice().len()),
+            None => tag_of_digest(&Md5::digest(body.as_slice())),
+        };
+        let is_known = !conditions.0.is_empty() && cond::not_modified(conditions, Some(&tag), modified);
         let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(5);
         if !is_known {
             headers.push((Cow::Borrowed("Content-Type"), mime.to_owned()));
         }
         headers.push((Cow::Borrowed("ETag"), tag));
-        headers.push((Cow::Borrowed("Last-Modified"), cond::format_date(modified)));
+        if let Some(modified) = modified {
+            headers.push((Cow::Borrowed("Last-Modified"), cond::format_date(modified)));
+        }
         headers.push((Cow::Borrowed("Cache-Control"), self.cache_control.clone()));
         if is_known {
             return Response { status: 304, headers, body: Body::Empty };
@@ -398,10 +409,15 @@ fn conditions(headers: &Headers) -> Headers {
 /// (the MD5 of both as Python writes them), so that what clients keep stays
 /// good over a switch.
 fn entity_tag(modified: SystemTime, size: usize) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     let modified_s = since.as_secs() as f64 + f64::from(since.subsec_nanos()) * 1e-9;
-    let digest = Md5::digest(format!("{modified_s:?}{size}"));
+    tag_of_digest(&Md5::digest(format!("{modified_s:?}{size}")))
+}
+
+/// Where no time is kept the bytes themselves are the tag. MapProxy takes their
+/// number alone, which tiles of one colour share.
+fn tag_of_digest(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut tag = String::with_capacity(2 + 2 * digest.len());
     tag.push('"');
     for byte in digest {
