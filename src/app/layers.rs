@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Shared, largest_picture_bytes};
-use crate::cache::{FileStore, FileStoreOptions, Fsync, NoStore, TileStore, world::WorldStore};
+use crate::cache::world::WorldStore;
+use crate::cache::{
+    DatabaseOptions, FileStore, FileStoreOptions, Fsync, MbTilesFiles, MbTilesOptions, MbTilesStore, NoStore,
+    TileStore,
+};
 use crate::conf::conf::{
     ArcGisConf, Backend, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind,
-    SourceRef, TimeSpec, WmsConf,
+    SourceRef, SqliteConf, TimeSpec, WmsConf,
 };
 use crate::conf::daemon;
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
@@ -309,12 +313,16 @@ impl<'a> Builder<'a> {
                     link_single_color: conf.link_single_color,
                     directory_mode: conf.directory_mode,
                     file_mode: conf.file_mode,
-                    fsync: match self.shared.fsync {
-                        daemon::Fsync::None => Fsync::None,
-                        daemon::Fsync::Tile => Fsync::Tile,
-                        daemon::Fsync::Strict => Fsync::Strict,
-                    },
+                    fsync: self.fsync(),
                 })))
+            }
+            Backend::MbTiles { file, sqlite } => {
+                Some(self.mbtiles(conf, MbTilesFiles::One(file.clone()), *sqlite))
+            }
+            Backend::Sqlite { roots, sqlite, ttl_s } => {
+                let directory = roots.get(at)?.clone();
+                let files = MbTilesFiles::Levels { directory, ttl: Duration::from_secs(*ttl_s) };
+                Some(self.mbtiles(conf, files, *sqlite))
             }
             Backend::World => match WorldStore::open(WORLD, WORLD_MODIFIED_S) {
                 Ok(store) => Some(Arc::new(store)),
@@ -325,6 +333,28 @@ impl<'a> Builder<'a> {
             },
             // `conf` has said that this kind is still missing.
             Backend::Missing { .. } => None,
+        }
+    }
+
+    fn mbtiles(&self, conf: &CacheConf, files: MbTilesFiles, sqlite: SqliteConf) -> Arc<dyn TileStore> {
+        Arc::new(MbTilesStore::new(MbTilesOptions {
+            files,
+            lock_dir: conf.lock_dir.clone(),
+            database: DatabaseOptions {
+                timeout: seconds(sqlite.timeout_s),
+                wal: sqlite.wal,
+                fsync: self.fsync(),
+                directory_mode: conf.directory_mode,
+                file_mode: conf.file_mode,
+            },
+        }))
+    }
+
+    fn fsync(&self) -> Fsync {
+        match self.shared.fsync {
+            daemon::Fsync::None => Fsync::None,
+            daemon::Fsync::Tile => Fsync::Tile,
+            daemon::Fsync::Strict => Fsync::Strict,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod file;
 pub mod lock;
 #[cfg(test)]
 mod scratch;
+pub mod sqlite;
 pub mod world;
 
 use std::fs::File;
@@ -20,6 +21,62 @@ use crate::geo::TileCoord;
 pub use atomic::Fsync;
 pub use file::{FileStore, FileStoreOptions, Layout, LinkKind, NoStore, dimension_path};
 pub use lock::{Locked, TileLock, lock_tile};
+pub use sqlite::{DatabaseOptions, MbTilesFiles, MbTilesOptions, MbTilesStore};
+
+/// Dimension values of a tile: as asked for, and as the path part that keeps
+/// tiles of different values apart (`time-2020/dim_x-1`).
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Dimensions {
+    values: Vec<(String, String)>,
+    path: Arc<str>,
+}
+
+impl Dimensions {
+    /// `None` for no values.
+    ///
+    /// # Errors
+    /// A value that is no normal path and so could lead elsewhere.
+    pub fn new(values: &[(String, String)]) -> Result<Option<Arc<Dimensions>>, CacheError> {
+        Ok(dimension_path(values)?.map(|path| Arc::new(Dimensions { values: values.to_vec(), path })))
+    }
+
+    pub fn values(&self) -> &[(String, String)] {
+        &self.values
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// A tile's address in one store: its coordinate in the grid's own counting
+/// and its dimension values, if any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TileAddress {
+    pub coord: TileCoord,
+    pub dimensions: Option<Arc<Dimensions>>,
+}
+
+impl From<TileCoord> for TileAddress {
+    fn from(coord: TileCoord) -> Self {
+        TileAddress { coord, dimensions: None }
+    }
+}
+
+/// What identifies one stored state of a tile: a tile that was replaced has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TileIdentity {
+    pub device: u64,
+    pub inode: u64,
+    pub size: u64,
+    pub modified_ns: i128,
+}
+
+impl TileIdentity {
+    /// Of a tile that lies in no file of its own: a digest of its bytes, so
+    /// that equal identities mean equal pictures whoever has written them how.
+    pub fn of_bytes(bytes: &[u8]) -> TileIdentity {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
         let word = |at: usize| {
             let word = digest.as_ref().get(at..at + 8).and_then(|word| word.try_into().ok());
             word.map_or(0, u64::from_le_bytes)

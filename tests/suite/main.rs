@@ -13,6 +13,7 @@ mod cache_faults;
 mod command_line;
 mod control;
 mod crowd;
+mod database_faults;
 mod embedded;
 mod export;
 mod fastcgi;
@@ -61,6 +62,8 @@ mod seeing;
 mod several_maps;
 #[cfg(feature = "peers")]
 mod shared_cache;
+#[cfg(feature = "peers")]
+mod shared_databases;
 mod smoke;
 mod systemd;
 mod upgrade;
