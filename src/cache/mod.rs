@@ -21,7 +21,7 @@ use crate::geo::TileCoord;
 pub use atomic::Fsync;
 pub use file::{FileStore, FileStoreOptions, Layout, LinkKind, NoStore, dimension_path};
 pub use lock::{Locked, TileLock, lock_tile};
-pub use sqlite::{DatabaseOptions, MbTilesFiles, MbTilesOptions, MbTilesStore};
+pub use sqlite::{DatabaseOptions, GeoPackage, RowFiles, RowOptions, RowStore};
 
 /// Dimension values of a tile: as asked for, and as the path part that keeps
 /// tiles of different values apart (`time-2020/dim_x-1`).

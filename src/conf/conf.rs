@@ -17,7 +17,7 @@ use crate::source::wms::WmsVersion;
 
 mod caches;
 
-pub use caches::{Backend, BandConf, CacheConf, SqliteConf};
+pub use caches::{Backend, BandConf, CacheConf, GeoPackageConf, SqliteConf};
 
 /// Named things in the order in which the file names them.
 #[derive(Clone, Debug)]

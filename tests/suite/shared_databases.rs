@@ -5,11 +5,13 @@ use rusqlite::Connection;
 use crate::harness::{Upstream, painted};
 use crate::shared_cache::{Pair, Server, block, crowd, seeder, target};
 
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 6] = [
     ("one", "cache: {type: mbtiles}"),
     ("one_wal", "cache: {type: mbtiles, sqlite_wal: true}"),
     ("levels", "cache: {type: sqlite}"),
     ("levels_wal", "cache: {type: sqlite, sqlite_wal: true}"),
+    ("package", "cache: {type: geopackage}"),
+    ("packages", "cache: {type: geopackage, levels: true}"),
 ];
 
 fn pair(test: &str) -> Pair {
@@ -19,9 +21,11 @@ fn pair(test: &str) -> Pair {
 
 /// The file that holds the tiles of a level.
 fn database(pair: &Pair, cache: &str, level: u32) -> Connection {
-    let name = match cache.starts_with("one") {
-        true => format!("cache/{cache}.mbtiles"),
-        false => format!("cache/{cache}/GLOBAL_WEBMERCATOR/{level}.mbtiles"),
+    let name = match cache {
+        "one" | "one_wal" => format!("cache/{cache}.mbtiles"),
+        "package" => format!("cache/{cache}.gpkg"),
+        "packages" => format!("cache/{cache}/GLOBAL_WEBMERCATOR/{level}.gpkg"),
+        _ => format!("cache/{cache}/GLOBAL_WEBMERCATOR/{level}.mbtiles"),
     };
     Connection::open(pair.dir.join(name)).expect("a database")
 }
@@ -90,6 +94,55 @@ fn times_and_schemas_are_the_same() {
     pair.stop();
 }
 
+/// Level 5 is made by rhumb and level 6 by MapProxy.
+#[test]
+fn geopackages_of_both_say_the_same() {
+    let pair = pair("databases-package");
+    let told = |level: u32| {
+        pair.get(
+            if level == 5 { Server::Rhumb } else { Server::MapProxy },
+            &target("packages", level, 17, 10),
+        );
+        let connection = database(&pair, "packages", level);
+        let rows = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).expect("a query");
+            let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+            rows.map(|row| row.expect("a row")).collect()
+        };
+        [
+            rows("SELECT type || ' ' || tbl_name FROM sqlite_master ORDER BY 1"),
+            rows(
+                "SELECT m.name || '.' || p.name || ' ' || p.type || ' ' || p.pk FROM sqlite_master m, \
+                  pragma_table_info(m.name) p WHERE m.type = 'table' ORDER BY 1",
+            ),
+            rows(
+                "SELECT table_name || ' ' || data_type || ' ' || identifier || ' ' || srs_id || ' ' || min_x || ' ' || \
+                  min_y || ' ' || max_x || ' ' || max_y FROM gpkg_contents",
+            ),
+            rows(
+                "SELECT table_name || ' ' || srs_id || ' ' || min_x || ' ' || max_y FROM gpkg_tile_matrix_set",
+            ),
+            rows(
+                "SELECT table_name || ' ' || zoom_level || ' ' || matrix_width || ' ' || matrix_height || ' ' || \
+                  tile_width || ' ' || tile_height || ' ' || round(pixel_x_size, 9) || ' ' || round(pixel_y_size, 9) \
+                  FROM gpkg_tile_matrix ORDER BY zoom_level",
+            ),
+            rows(
+                "SELECT srs_id || ' ' || organization || ' ' || organization_coordsys_id \
+                  FROM gpkg_spatial_ref_sys ORDER BY srs_id",
+            ),
+            rows("SELECT application_id || '' FROM pragma_application_id")
+                .into_iter()
+                .chain(rows("PRAGMA integrity_check"))
+                .collect(),
+        ]
+    };
+    for (ours, theirs) in told(5).iter().zip(&told(6)) {
+        assert_eq!(ours, theirs);
+    }
+    pair.stop();
+}
+
 #[test]
 fn both_name_the_locks_of_databases_alike() {
     let pair = pair("databases-locks");
@@ -108,7 +161,10 @@ fn both_name_the_locks_of_databases_alike() {
                 painted::check(&answer.join().expect("an answer"), 5, 17, 10).expect("the right tile");
             });
             assert!(pair.locks().is_empty(), "{server:?} has left {:?}", pair.locks());
-            database(&pair, name, 5).execute("DELETE FROM tiles", []).expect("the rows go");
+            let table =
+                if name.starts_with("pack") { format!("{name}_GLOBAL_WEBMERCATOR") } else { "tiles".into() };
+            let gone = database(&pair, name, 5).execute(&format!("DELETE FROM {table}"), []);
+            assert_eq!(gone, Ok(16), "{server:?} {name}");
         }
         assert_eq!(names[0].len(), 1, "{name}: {names:?}");
         assert_eq!(names[0], names[1], "{name}");

@@ -49,11 +49,21 @@ pub struct DatabaseOptions {
 }
 
 /// The tables that a file has to have.
-pub(super) struct Schema {
-    /// Without this one it is not ours.
-    pub table: String,
-    /// Makes all of them in a file without tables.
-    pub create: Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>,
+pub(super) trait Schema: Send + Sync {
+    /// Whether they are there.
+    ///
+    /// # Errors
+    /// Why the file is not ours.
+    fn look(&self, connection: &Connection) -> Result<Standing, Fault>;
+    /// Makes what is absent, within a transaction.
+    fn create(&self, connection: &Connection) -> rusqlite::Result<()>;
+}
+
+/// What a look at a file's tables has shown.
+pub(super) enum Standing {
+    Ready,
+    /// Nothing yet, or not all.
+    Absent,
 }
 
 /// A file and our connections to it.
@@ -61,11 +71,11 @@ pub(super) struct Database {
     id: u64,
     path: PathBuf,
     options: DatabaseOptions,
-    schema: Arc<Schema>,
+    schema: Arc<dyn Schema>,
 }
 
 /// What went wrong within a connection.
-enum Fault {
+pub(super) enum Fault {
     Sql(Error),
     Said(String),
 }
@@ -90,8 +100,10 @@ struct Open {
     file: FileNumber,
     /// When the statement under way is interrupted: milliseconds after [`START`].
     deadline_ms: Arc<AtomicU64>,
-    /// Its tables were looked at and its way of writing is set.
-    is_ready_to_write: bool,
+    /// Its tables are there.
+    is_known: bool,
+    /// How its commits get to the disk is set.
+    is_synchronous: bool,
 }
 
 impl Drop for Open {
@@ -130,7 +142,7 @@ fn present(path: &Path) -> io::Result<Option<(FileNumber, u64)>> {
 }
 
 impl Database {
-    pub(super) fn new(path: PathBuf, options: DatabaseOptions, schema: Arc<Schema>) -> Database {
+    pub(super) fn new(path: PathBuf, options: DatabaseOptions, schema: Arc<dyn Schema>) -> Database {
         Database { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), path, options, schema }
     }
 
@@ -143,9 +155,12 @@ impl Database {
         operation: &'static str,
         work: impl Fn(&Connection) -> rusqlite::Result<Option<T>>,
     ) -> Result<Option<T>, CacheError> {
-        let found = self.with(operation, false, |open| match work(&open.connection) {
-            Err(error) if is_missing_table(&error) && count_tables(&open.connection)? == 0 => Ok(None),
-            result => Ok(result?),
+        let found = self.with(operation, false, |open| {
+            if !open.is_known && matches!(self.schema.look(&open.connection)?, Standing::Absent) {
+                return Ok(None);
+            }
+            open.is_known = true;
+            Ok(work(&open.connection)?)
         });
         Ok(found?.flatten())
     }
@@ -183,18 +198,19 @@ impl Database {
         open: &mut Open,
         work: &impl Fn(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
-        if !open.is_ready_to_write {
+        if !open.is_synchronous {
             self.set_synchronous(&open.connection)?;
+            open.is_synchronous = true;
         }
         let connection = &open.connection;
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = self.fill(connection, open.is_ready_to_write, work);
+        let done = self.fill(connection, open.is_known, work);
         let done = done.and_then(|()| Ok(connection.execute_batch("COMMIT")?));
         if done.is_err() && !connection.is_autocommit() {
             connection.execute_batch("ROLLBACK")?;
         }
         done?;
-        open.is_ready_to_write = true;
+        open.is_known = true;
         failpoint::pass("sqlite.committed").map_err(|error| Fault::Said(error.to_string()))
     }
 
@@ -205,11 +221,11 @@ impl Database {
         is_known: bool,
         work: &impl Fn(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
-        if !is_known && !has_table(connection, &self.schema.table)? {
-            if count_tables(connection)? > 0 {
-                return Err(Fault::Said(format!("it has tables, but none named {}", self.schema.table)));
+        if !is_known && matches!(self.schema.look(connection)?, Standing::Absent) {
+            self.schema.create(connection)?;
+            if matches!(self.schema.look(connection)?, Standing::Absent) {
+                return Err(Fault::Said("its tables contradict each other".into()));
             }
-            (self.schema.create)(connection)?;
         }
         failpoint::pass("sqlite.begun").map_err(|error| Fault::Said(error.to_string()))?;
         work(connection)?;
@@ -286,7 +302,14 @@ impl Database {
         }
         let deadline_ms = Arc::new(AtomicU64::new(u64::MAX));
         guard(&mut connection, &deadline_ms)?;
-        Ok(Some(Open { connection, path: self.path.clone(), file, deadline_ms, is_ready_to_write: false }))
+        Ok(Some(Open {
+            connection,
+            path: self.path.clone(),
+            file,
+            deadline_ms,
+            is_known: false,
+            is_synchronous: false,
+        }))
     }
 
     /// A write-ahead log survives a power cut whole in any case; without one
@@ -332,7 +355,7 @@ impl Database {
     fn fill_new(&self, temp: &Path) -> rusqlite::Result<()> {
         let connection = Connection::open_with_flags(temp, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        (self.schema.create)(&connection)?;
+        self.schema.create(&connection)?;
         connection.execute_batch("COMMIT")?;
         if self.options.wal {
             connection.pragma_update(None, "journal_mode", "wal")?;
@@ -402,20 +425,11 @@ fn is_busy(fault: &Fault) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-fn is_missing_table(error: &Error) -> bool {
-    let text = match error {
-        Error::SqliteFailure(_, Some(text)) => text,
-        Error::SqlInputError { msg, .. } => msg,
-        _ => return false,
-    };
-    text.starts_with("no such table")
-}
-
-fn count_tables(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn count_tables(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
 }
 
-fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1";
     connection.query_row(sql, [table], |row| row.get::<_, i64>(0)).map(|count| count > 0)
 }

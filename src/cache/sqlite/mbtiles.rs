@@ -1,235 +1,59 @@
-//! Tiles in the table of MBTiles 1.x (github.com/mapbox/mbtiles-spec), with a
-//! column for their time in the files of single levels, as MapProxy has it.
+//! The tables of MBTiles 1.x (github.com/mapbox/mbtiles-spec), with a column for
+//! the tiles' time in the files of single levels, as MapProxy has it.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
-use super::database::{Database, DatabaseOptions, Schema};
-use crate::cache::file::lock_id;
-use crate::cache::lock::{LockModes, Locked, lock_tile_with};
-use crate::cache::{CacheError, NewTile, StoredTile, TileAddress, TileIdentity, TileStore};
-use crate::geo::TileCoord;
+use super::database::{Fault, Schema, Standing, count_tables, has_table};
+use super::rows::{RowKind, RowOptions, RowStore};
 
-/// Which files the tiles are in.
-#[derive(Clone, Debug)]
-pub enum MbTilesFiles {
-    /// All in this one, without times.
-    One(PathBuf),
-    /// `<level>.mbtiles` below this directory, with times. Tiles of that age
-    /// are gone; zero: never.
-    Levels { directory: PathBuf, ttl: Duration },
+impl RowStore {
+    /// `type: mbtiles`: one file, without times.
+    pub fn mbtiles(options: RowOptions) -> RowStore {
+        RowStore::new(options, kind("mbtiles-", false, Duration::ZERO))
+    }
+
+    /// `type: sqlite`: a file for each level, with times. `ttl`: tiles of that
+    /// age are gone; zero: never.
+    pub fn sqlite(options: RowOptions, ttl: Duration) -> RowStore {
+        RowStore::new(options, kind("sqlite-", true, ttl))
+    }
 }
 
-/// What a store is made of.
-#[derive(Clone, Debug)]
-pub struct MbTilesOptions {
-    /// Spelled as MapProxy hashes it for the lock id.
-    pub files: MbTilesFiles,
-    pub lock_dir: PathBuf,
-    pub database: DatabaseOptions,
+fn kind(lock_prefix: &'static str, is_timed: bool, ttl: Duration) -> RowKind {
+    let (ending, table) = ("mbtiles", TILES.to_owned());
+    RowKind { lock_prefix, ending, table, is_timed, ttl, schema: Arc::new(MbTiles { is_timed }) }
 }
 
-/// Tiles of one grid.
-pub struct MbTilesStore {
-    options: MbTilesOptions,
-    schema: Arc<Schema>,
-    /// By level; of a store with one file under level 0.
-    databases: Mutex<HashMap<u32, Arc<Database>>>,
-    lock_id: String,
-    ttl: Duration,
+const TILES: &str = "tiles";
+
+struct MbTiles {
     is_timed: bool,
 }
 
-const READ: &str = "read a tile of";
-const STORE: &str = "store tiles in";
-const REMOVE: &str = "remove a tile from";
+impl Schema for MbTiles {
+    /// A view will do for reading.
+    fn look(&self, connection: &Connection) -> Result<Standing, Fault> {
+        if has_table(connection, TILES)? {
+            return Ok(Standing::Ready);
+        }
+        match count_tables(connection)? {
+            0 => Ok(Standing::Absent),
+            _ => Err(Fault::Said(format!("it has tables, but none named {TILES}"))),
+        }
+    }
 
-impl MbTilesStore {
-    pub fn new(options: MbTilesOptions) -> MbTilesStore {
-        let (prefix, path, ttl, is_timed) = match &options.files {
-            MbTilesFiles::One(file) => ("mbtiles", file, Duration::ZERO, false),
-            MbTilesFiles::Levels { directory, ttl } => ("sqlite", directory, *ttl, true),
+    fn create(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let time = match self.is_timed {
+            true => ", last_modified datetime DEFAULT (datetime('now','localtime'))",
+            false => "",
         };
-        let lock_id = format!("{prefix}-{}", lock_id(&path.to_string_lossy()));
-        let schema = Schema {
-            table: "tiles".to_owned(),
-            create: Box::new(move |connection| create_tables(connection, is_timed)),
-        };
-        let (schema, databases) = (Arc::new(schema), Mutex::default());
-        MbTilesStore { options, schema, databases, lock_id, ttl, is_timed }
-    }
-
-    fn database(&self, tile: &TileAddress) -> Arc<Database> {
-        let (level, path) = match &self.options.files {
-            MbTilesFiles::One(file) => (0, file.clone()),
-            MbTilesFiles::Levels { directory, .. } => {
-                (tile.coord.z, directory.join(format!("{}.mbtiles", tile.coord.z)))
-            }
-        };
-        // As many as the grid has levels: no other tile is asked for.
-        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Database::new(path, self.options.database.clone(), Arc::clone(&self.schema)));
-        Arc::clone(databases.entry(level).or_insert_with(make))
-    }
-
-    /// `content` of the tile's row and its time.
-    fn look<T>(
-        &self,
-        tile: &TileAddress,
-        content: &str,
-        take: impl Fn(ValueRef<'_>) -> Option<T>,
-    ) -> Result<Option<(T, Option<SystemTime>)>, CacheError> {
-        refuse_dimensions(tile)?;
-        let time = if self.is_timed { "unixepoch(last_modified, 'utc')" } else { "NULL" };
-        let sql = format!(
-            "SELECT {content}, {time} FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3"
-        );
-        let found = self.database(tile).read(READ, |connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let TileCoord { x, y, z } = tile.coord;
-            let row = |row: &rusqlite::Row<'_>| Ok((take(row.get_ref(0)?), row.get::<_, Option<i64>>(1)?));
-            statement.query_row(params![z, x, y], row).optional()
-        })?;
-        Ok(found.and_then(|(content, seconds)| {
-            let modified = seconds.map(time_of);
-            (!self.is_gone(modified)).then_some(content?).map(|content| (content, modified))
-        }))
-    }
-
-    /// Whether the tile's time to live is over.
-    fn is_gone(&self, modified: Option<SystemTime>) -> bool {
-        if self.ttl.is_zero() {
-            return false;
-        }
-        let age = modified.map(|modified| SystemTime::now().duration_since(modified).unwrap_or_default());
-        age.is_none_or(|age| age.as_secs() >= self.ttl.as_secs())
-    }
-}
-
-impl TileStore for MbTilesStore {
-    fn path_of(&self, _tile: &TileAddress) -> Option<PathBuf> {
-        None
-    }
-
-    fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError> {
-        let bytes = |value: ValueRef<'_>| match value {
-            ValueRef::Blob(bytes) if !bytes.is_empty() => Some(Arc::from(bytes)),
-            _ => None,
-        };
-        let found = self.look(tile, "tile_data", bytes)?;
-        Ok(found.map(|(bytes, modified)| StoredTile { bytes, modified, identity: None }))
-    }
-
-    fn modified(&self, tile: &TileAddress) -> Result<Option<SystemTime>, CacheError> {
-        let is_there = |value: ValueRef<'_>| value.as_i64().is_ok_and(|bytes| bytes > 0).then_some(());
-        let found = self.look(tile, "length(tile_data)", is_there)?;
-        Ok(found.map(|((), modified)| modified.unwrap_or(UNIX_EPOCH)))
-    }
-
-    /// Other programs give rows their numbers anew and again: only the bytes tell.
-    fn identity(&self, _tile: &TileAddress) -> Result<Option<TileIdentity>, CacheError> {
-        Ok(None)
-    }
-
-    fn store(&self, tile: &TileAddress, bytes: &[u8], color: Option<[u8; 4]>) -> Result<(), CacheError> {
-        let new = NewTile { tile: tile.clone(), bytes, single_color: color };
-        self.store_all(std::slice::from_ref(&new))?.into_iter().collect()
-    }
-
-    fn store_all(&self, tiles: &[NewTile<'_>]) -> Result<Vec<Result<(), CacheError>>, CacheError> {
-        for new in tiles {
-            refuse_dimensions(&new.tile)?;
-            if new.bytes.is_empty() {
-                return Err(CacheError::Refused("an empty tile is not stored".into()));
-            }
-        }
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now_s = i64::try_from(now_s).unwrap_or(i64::MAX);
-        // Tiles of a meta tile are of one level.
-        for level in tiles.chunk_by(|a, b| a.tile.coord.z == b.tile.coord.z) {
-            let Some(first) = level.first() else { continue };
-            self.database(&first.tile).write(STORE, |connection| {
-                level.iter().try_for_each(|new| self.replace_row(connection, new, now_s))
-            })?;
-        }
-        Ok(tiles.iter().map(|_| Ok(())).collect())
-    }
-
-    fn remove(&self, tile: &TileAddress) -> Result<(), CacheError> {
-        refuse_dimensions(tile)?;
-        self.database(tile).write_if_there(REMOVE, |connection| delete_row(connection, tile.coord))
-    }
-
-    fn lock_dir(&self) -> &Path {
-        &self.options.lock_dir
-    }
-
-    fn lock_id(&self) -> &str {
-        &self.lock_id
-    }
-
-    fn lock(&self, main: TileCoord, timeout: Duration) -> Result<Locked, CacheError> {
-        let database = &self.options.database;
-        let modes = LockModes { directory: database.directory_mode, file: database.file_mode };
-        lock_tile_with(&self.options.lock_dir, &self.lock_id, main, timeout, modes)
-    }
-
-    fn has_times(&self) -> bool {
-        self.is_timed
-    }
-}
-
-impl MbTilesStore {
-    /// Deleted first: a file from elsewhere may have no unique index.
-    fn replace_row(&self, connection: &Connection, new: &NewTile<'_>, now_s: i64) -> rusqlite::Result<()> {
-        delete_row(connection, new.tile.coord)?;
-        let TileCoord { x, y, z } = new.tile.coord;
-        if self.is_timed {
-            let sql = "INSERT INTO tiles (zoom_level, tile_column, tile_row, tile_data, last_modified) \
-                       VALUES (?1, ?2, ?3, ?4, datetime(?5, 'unixepoch', 'localtime'))";
-            connection.prepare_cached(sql)?.execute(params![z, x, y, new.bytes, now_s])?;
-        } else {
-            let sql =
-                "INSERT INTO tiles (zoom_level, tile_column, tile_row, tile_data) VALUES (?1, ?2, ?3, ?4)";
-            connection.prepare_cached(sql)?.execute(params![z, x, y, new.bytes])?;
-        }
-        Ok(())
-    }
-}
-
-fn delete_row(connection: &Connection, coord: TileCoord) -> rusqlite::Result<()> {
-    let TileCoord { x, y, z } = coord;
-    let sql = "DELETE FROM tiles WHERE zoom_level = ?1 AND tile_column = ?2 AND tile_row = ?3";
-    connection.prepare_cached(sql)?.execute(params![z, x, y]).map(drop)
-}
-
-/// MapProxy's tables, so that either program can have made the file.
-fn create_tables(connection: &Connection, is_timed: bool) -> rusqlite::Result<()> {
-    let time = if is_timed { ", last_modified datetime DEFAULT (datetime('now','localtime'))" } else { "" };
-    connection.execute_batch(&format!(
-        "CREATE TABLE tiles (zoom_level integer, tile_column integer, tile_row integer, tile_data blob{time});
-         CREATE TABLE metadata (name text, value text);
-         CREATE UNIQUE INDEX idx_tile on tiles (zoom_level, tile_column, tile_row);"
-    ))
-}
-
-fn time_of(seconds: i64) -> SystemTime {
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    let time = if seconds >= 0 { UNIX_EPOCH.checked_add(distance) } else { UNIX_EPOCH.checked_sub(distance) };
-    time.unwrap_or(UNIX_EPOCH)
-}
-
-/// Rows have no place for dimension values; `conf` has refused such a cache.
-fn refuse_dimensions(tile: &TileAddress) -> Result<(), CacheError> {
-    match &tile.dimensions {
-        None => Ok(()),
-        Some(_) => {
-            Err(CacheError::Refused("tiles of several dimension values cannot be told apart here".into()))
-        }
+        connection.execute_batch(&format!(
+            "CREATE TABLE tiles (zoom_level integer, tile_column integer, tile_row integer, tile_data blob{time});
+             CREATE TABLE metadata (name text, value text);
+             CREATE UNIQUE INDEX idx_tile on tiles (zoom_level, tile_column, tile_row);"
+        ))
     }
 }

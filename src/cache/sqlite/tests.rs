@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
@@ -10,7 +11,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::cache::scratch::Scratch;
 use crate::cache::{CacheError, Dimensions, Fsync, NewTile, TileAddress, TileStore};
-use crate::geo::TileCoord;
+use crate::geo::{GridOptions, TileCoord, TileGrid};
 
 fn tile(x: i64, y: i64, z: u32) -> TileAddress {
     TileCoord { x, y, z }.into()
@@ -26,17 +27,21 @@ fn database(timeout_ms: u64) -> DatabaseOptions {
     }
 }
 
-fn store_with(files: MbTilesFiles, database: DatabaseOptions) -> MbTilesStore {
-    MbTilesStore::new(MbTilesOptions { files, lock_dir: "/nowhere".into(), database })
+fn options(files: RowFiles, database: DatabaseOptions) -> RowOptions {
+    RowOptions { files, lock_dir: "/nowhere".into(), database }
 }
 
-fn one(path: &Path) -> MbTilesStore {
-    store_with(MbTilesFiles::One(path.to_owned()), database(5_000))
+fn one_with(path: &Path, database: DatabaseOptions) -> RowStore {
+    RowStore::mbtiles(options(RowFiles::One(path.to_owned()), database))
 }
 
-fn levels(directory: &Path, ttl_s: u64) -> MbTilesStore {
-    let ttl = Duration::from_secs(ttl_s);
-    store_with(MbTilesFiles::Levels { directory: directory.to_owned(), ttl }, database(5_000))
+fn one(path: &Path) -> RowStore {
+    one_with(path, database(5_000))
+}
+
+fn levels(directory: &Path, ttl_s: u64) -> RowStore {
+    let options = options(RowFiles::Levels(directory.to_owned()), database(5_000));
+    RowStore::sqlite(options, Duration::from_secs(ttl_s))
 }
 
 fn bytes_of(store: &dyn TileStore, at: &TileAddress) -> Option<Vec<u8>> {
@@ -141,7 +146,7 @@ fn modes_are_those_asked_for() {
     let options =
         DatabaseOptions { directory_mode: Some(0o750), file_mode: Some(0o640), wal: true, ..database(1_000) };
     let path = scratch.path().join("a/b.mbtiles");
-    let store = store_with(MbTilesFiles::One(path.clone()), options);
+    let store = one_with(&path, options);
     store.store(&tile(0, 0, 0), b"tile", None).unwrap();
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o640, 0o750));
     assert_eq!(mode(&scratch.path().join("a/b.mbtiles-wal")), 0o640, "the log follows the file");
@@ -197,7 +202,7 @@ fn files_from_elsewhere_are_read_with_care() {
         )
         .unwrap();
     drop(connection);
-    let store = store_with(MbTilesFiles::One(path), database(50));
+    let store = one_with(&path, database(50));
     let error = said(store.load(&tile(0, 0, 0)));
     assert!(error.contains("longer than `sqlite_timeout`"), "{error}");
 }
@@ -237,7 +242,7 @@ fn what_is_no_such_file_is_named_with_a_way_out() {
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE people (name)").unwrap();
     let error = said(one(&other).store(&tile(0, 0, 0), b"tile", None));
     assert!(error.contains("none named tiles"), "{error}");
-    assert!(said(one(&other).load(&tile(0, 0, 0))).contains("no such table"));
+    assert!(said(one(&other).load(&tile(0, 0, 0))).contains("none named tiles"));
     let directory = said(one(scratch.path()).load(&tile(0, 0, 0)));
     assert!(directory.contains("no regular file"), "{directory}");
     let below = one(&whole.join("below"));
@@ -268,7 +273,7 @@ fn a_file_without_tables_gets_them() {
 fn who_finds_it_busy_is_told_at_once() {
     let scratch = Scratch::new();
     let path = scratch.path().join("c.mbtiles");
-    let store = store_with(MbTilesFiles::One(path.clone()), database(1_234));
+    let store = one_with(&path, database(1_234));
     store.store(&tile(0, 0, 0), b"tile", None).unwrap();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
@@ -303,14 +308,14 @@ fn a_file_that_was_replaced_or_removed_is_left() {
     for wal in [false, true] {
         let path = scratch.path().join(format!("{wal}.mbtiles"));
         let options = DatabaseOptions { wal, ..database(1_000) };
-        let store = store_with(MbTilesFiles::One(path.clone()), options.clone());
+        let store = one_with(&path, options.clone());
         store.store(&tile(0, 0, 0), b"old", None).unwrap();
         for end in ["", "-wal", "-shm"] {
             let _ = fs::remove_file(format!("{}{end}", path.display()));
         }
         assert_eq!(bytes_of(&store, &tile(0, 0, 0)), None, "{wal}");
         // Another makes it anew and has not put its log back yet.
-        let other = store_with(MbTilesFiles::One(path.clone()), options);
+        let other = one_with(&path, options);
         other.store(&tile(0, 0, 0), b"new", None).unwrap();
         assert_eq!(bytes_of(&store, &tile(0, 0, 0)).as_deref(), Some(&b"new"[..]), "{wal}");
         drop(store);
@@ -335,12 +340,12 @@ fn threads_and_stores_write_side_by_side() {
     for wal in [false, true] {
         let path = scratch.path().join(format!("{wal}.mbtiles"));
         let options = DatabaseOptions { wal, ..database(60_000) };
-        let shared = store_with(MbTilesFiles::One(path.clone()), options.clone());
+        let shared = one_with(&path, options.clone());
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let (shared, options, path) = (&shared, options.clone(), path.clone());
                 scope.spawn(move || {
-                    let own = store_with(MbTilesFiles::One(path), options);
+                    let own = one_with(&path, options);
                     let store = if thread % 2 == 0 { shared } else { &own };
                     for x in 0..TILES {
                         let bytes = format!("{thread} {x}");
@@ -362,7 +367,7 @@ fn threads_and_stores_write_side_by_side() {
 #[test]
 fn idle_connections_are_few() {
     let scratch = Scratch::new();
-    let stores: Vec<MbTilesStore> =
+    let stores: Vec<RowStore> =
         (0..80).map(|number| one(&scratch.path().join(format!("{number}.mbtiles")))).collect();
     for store in &stores {
         store.store(&tile(0, 0, 0), b"tile", None).unwrap();
@@ -387,4 +392,76 @@ fn tiles_that_have_no_place_are_refused() {
     assert!(said(store.load(&at)).contains("dimension"));
     assert!(said(store.store(&at, b"tile", None)).contains("dimension"));
     assert!(said(store.store(&tile(0, 0, 0), b"", None)).contains("empty"));
+}
+
+fn package(table: &str, change: impl Fn(&mut GridOptions)) -> GeoPackage {
+    let mut options = GridOptions { origin: Some(crate::geo::Origin::NorthWest), ..GridOptions::default() };
+    options.srs = Some(crate::geo::Srs::parse("EPSG:3857").unwrap());
+    change(&mut options);
+    let grid = Arc::new(TileGrid::build(&options).unwrap());
+    let epsg = grid.srs.code().trim_start_matches("EPSG:").parse().unwrap();
+    GeoPackage { table: table.to_owned(), epsg, extent: grid.extent, grid }
+}
+
+fn packed(path: &Path, package: GeoPackage) -> RowStore {
+    RowStore::geopackage(options(RowFiles::One(path.to_owned()), database(5_000)), package)
+}
+
+#[test]
+fn a_geopackage_holds_several_tables_of_tiles() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("c.gpkg");
+    let (a, b) = (packed(&path, package("a", |_| {})), packed(&path, package("b-2", |_| {})));
+    assert_eq!(bytes_of(&a, &tile(1, 2, 3)), None);
+    a.store(&tile(1, 2, 3), b"of a", None).unwrap();
+    assert_eq!(bytes_of(&b, &tile(1, 2, 3)), None);
+    b.store(&tile(1, 2, 3), b"of b", None).unwrap();
+    b.store(&tile(1, 2, 3), b"new of b", None).unwrap();
+    assert_eq!(bytes_of(&a, &tile(1, 2, 3)).as_deref(), Some(&b"of a"[..]));
+    assert_eq!(bytes_of(&b, &tile(1, 2, 3)).as_deref(), Some(&b"new of b"[..]));
+    assert!(!a.has_times());
+    a.remove(&tile(1, 2, 3)).unwrap();
+    assert_eq!(bytes_of(&a, &tile(1, 2, 3)), None);
+    let connection = Connection::open(&path).unwrap();
+    let told = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(told("SELECT application_id || '' FROM pragma_application_id"), "1196437808");
+    assert_eq!(
+        told("SELECT group_concat(table_name || ' ' || data_type || ' ' || srs_id, ', ') FROM gpkg_contents"),
+        "a tiles 3857, b-2 tiles 3857"
+    );
+    let levels = "SELECT count(*) || ' ' || max(matrix_width) || ' ' || min(tile_width) \
+                  FROM gpkg_tile_matrix WHERE table_name = 'a'";
+    assert_eq!(told(levels), "20 524288 256");
+    assert_eq!(told("SELECT count(*) || '' FROM pragma_foreign_key_check"), "0");
+    assert_eq!(a.lock_id().len(), 4 + 32);
+    let by_level = RowStore::geopackage(
+        options(RowFiles::Levels(scratch.path().join("l")), database(1_000)),
+        package("a", |_| {}),
+    );
+    by_level.store(&tile(0, 0, 0), b"tile", None).unwrap();
+    assert!(scratch.path().join("l/0.gpkg").is_file());
+    assert!(by_level.lock_id().starts_with("gpkg-"));
+}
+
+#[test]
+fn a_geopackage_of_another_grid_is_neither_read_nor_written() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("c.gpkg");
+    packed(&path, package("a", |_| {})).store(&tile(0, 0, 0), b"tile", None).unwrap();
+    let before = fs::read(&path).unwrap();
+    for (package, word) in [
+        (package("a", |o| o.srs = Some(crate::geo::Srs::parse("EPSG:4326").unwrap())), "is in EPSG:3857"),
+        (package("a", |o| o.tile_size = Some((512, 512))), "tiles of 256×256 pixels"),
+        (package("a", |o| o.res_factor = Some(3.0)), "level 1 of its table a has"),
+    ] {
+        let store = packed(&path, package);
+        for error in [said(store.load(&tile(0, 0, 0))), said(store.store(&tile(0, 0, 0), b"other", None))] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+    assert!(fs::read(&path).unwrap() == before);
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("UPDATE gpkg_contents SET data_type = 'features'", []).unwrap();
+    drop(connection);
+    assert!(said(packed(&path, package("a", |_| {})).load(&tile(0, 0, 0))).contains("holds features"));
 }

@@ -75,6 +75,17 @@ pub struct SqliteConf {
     pub wal: bool,
 }
 
+/// Where the tiles of one grid are in a GeoPackage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeoPackageConf {
+    /// The file, or the directory of the levels' files, spelled as MapProxy
+    /// hashes it.
+    pub path: PathBuf,
+    pub table: String,
+    /// Number of the grid's system.
+    pub epsg: i64,
+}
+
 /// Where a cache keeps its tiles.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Backend {
@@ -92,6 +103,14 @@ pub enum Backend {
         sqlite: SqliteConf,
         /// Older tiles are gone; 0: never.
         ttl_s: u64,
+    },
+    /// Tables of GeoPackage files.
+    GeoPackage {
+        /// One for each of the cache's grids.
+        grids: Vec<GeoPackageConf>,
+        /// Whether each level has a file.
+        levels: bool,
+        sqlite: SqliteConf,
     },
     /// The world map inside the program.
     World,

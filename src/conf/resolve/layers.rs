@@ -122,9 +122,11 @@ impl Resolver<'_> {
         while let Some(name) = open.pop() {
             let Some(cache) = self.caches.get(&name).filter(|_| seen.insert(name.clone())) else { continue };
             open.extend(cache.sources.iter().filter_map(cache_of));
-            if !cache.disable_storage
-                && matches!(cache.backend, Backend::MbTiles { .. } | Backend::Sqlite { .. })
-            {
+            let keeps_rows = matches!(
+                cache.backend,
+                Backend::MbTiles { .. } | Backend::Sqlite { .. } | Backend::GeoPackage { .. }
+            );
+            if !cache.disable_storage && keeps_rows {
                 let text = format!(
                     "the cache `{name}` cannot tell tiles of several dimension values apart; make it of \
                      `type: file` or give it `disable_storage: true`"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::conf::{Backend, GridConf, SqliteConf};
+use super::super::conf::{Backend, GeoPackageConf, GridConf, SqliteConf};
 use super::super::node::{Entry, Node};
 use super::{Resolver, flag, number, text};
 use crate::cache::file::Layout;
@@ -63,6 +63,7 @@ impl Resolver<'_> {
             "file" => self.file_store(&place),
             "mbtiles" => self.mbtiles_store(&place),
             "sqlite" => self.sqlite_store(&place),
+            "geopackage" => self.geopackage_store(&place),
             "world" => Backend::World,
             _ => Backend::Missing { kind },
         };
@@ -120,6 +121,51 @@ impl Resolver<'_> {
             sqlite: self.sqlite_conf(cache, path),
             ttl_s: u64::from(self.count(cache, "ttl", path, 0, u32::MAX).unwrap_or(0)),
         }
+    }
+
+    fn geopackage_store(&mut self, place: &Place<'_>) -> Backend {
+        let Place { entry, cache, path, grids, dir, has_own_dir } = place;
+        let levels = flag(cache, "levels").unwrap_or(false);
+        let own_table = text(cache, "table_name").filter(|name| !name.is_empty());
+        if own_table.is_some() && grids.len() > 1 && !levels {
+            let value = cache.get("table_name").unwrap_or(cache);
+            let text = "one table cannot hold several grids; leave `table_name` out, or give each grid a cache of its own";
+            self.error(value, format!("{path}.table_name"), text);
+        }
+        let file = self.database_file(cache, dir, &format!("{}.gpkg", entry.key));
+        let root = if *has_own_dir { dir.clone() } else { dir.join(&*entry.key) };
+        let mut found = Vec::new();
+        for grid in *grids {
+            let name = &grid.grid.name;
+            let table = own_table.clone().unwrap_or_else(|| format!("{}_{name}", entry.key));
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            if table.is_empty() || !table.chars().all(fits) {
+                let text = format!(
+                    "a table cannot be named `{table}`: letters, digits, _ and - are allowed; give a `table_name`"
+                );
+                self.error(cache, format!("{path}.table_name"), text);
+                continue;
+            }
+            let number = grid.srs_text.split_once(':').filter(|(who, _)| who.eq_ignore_ascii_case("EPSG"));
+            let Some(epsg) = number.and_then(|(_, number)| number.parse().ok()) else {
+                let text =
+                    format!("the grid `{name}` is in {}; a GeoPackage needs an EPSG code", grid.srs_text);
+                self.error(cache, path, text);
+                continue;
+            };
+            if grid.grid.origin == Origin::SouthWest {
+                let text = format!(
+                    "the grid `{name}` counts rows from the south, other programs count those of a GeoPackage from \
+                     the north; for their use a grid needs `origin: nw`"
+                );
+                self.warn(cache, path, text);
+            }
+            let path = if levels { root.join(name) } else { file.clone() };
+            found.push(GeoPackageConf { path, table, epsg });
+        }
+        // MapProxy's own, which these keys do not change.
+        let sqlite = SqliteConf { wal: false, ..self.globals.sqlite };
+        Backend::GeoPackage { grids: found, levels, sqlite }
     }
 
     /// `filename` below the cache's directory; with `./` beside the configuration.

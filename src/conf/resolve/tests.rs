@@ -103,6 +103,9 @@ fn places_of_databases() {
          \x20 c: {sources: [], grids: [south], cache: {type: mbtiles, filename: ./c.mbtiles, sqlite_timeout: 0}}\n\
          \x20 d: {sources: [], grids: [south, GLOBAL_GEODETIC], cache: {type: sqlite, ttl: 60}}\n\
          \x20 e: {sources: [], grids: [south], cache: {type: sqlite, directory: levels, sqlite_timeout: 1.5}}\n\
+         \x20 f: {sources: [], grids: [GLOBAL_WEBMERCATOR, GLOBAL_GEODETIC], cache: {type: geopackage}}\n\
+         \x20 g: {sources: [], grids: [GLOBAL_WEBMERCATOR], cache: {type: geopackage, filename: ./g.db, table_name: t-1}}\n\
+         \x20 h: {sources: [], grids: [GLOBAL_WEBMERCATOR], cache: {type: geopackage, directory: x, levels: true}}\n\
          globals: {cache: {base_dir: ../store, sqlite_timeout: 7, sqlite_wal: true}}\n",
     );
     let sqlite = |timeout_s, wal| SqliteConf { timeout_s, wal };
@@ -119,6 +122,20 @@ fn places_of_databases() {
     let levels = ["/map/../store/d/south", "/map/../store/d/GLOBAL_GEODETIC"].map(str::to_owned);
     assert_eq!(spelled("d"), (levels.to_vec(), sqlite(7.0, true), 60));
     assert_eq!(spelled("e"), (vec!["/map/levels/south".to_owned()], sqlite(1.5, true), 0));
+    let package = |name: &str| match cache(&conf, name).backend {
+        Backend::GeoPackage { grids, levels, sqlite } => {
+            let told =
+                grids.iter().map(|grid| format!("{} {} {}", grid.path.display(), grid.table, grid.epsg));
+            (told.collect::<Vec<_>>(), levels, sqlite)
+        }
+        other => panic!("{other:?}"),
+    };
+    let both =
+        ["/map/../store/f.gpkg f_GLOBAL_WEBMERCATOR 3857", "/map/../store/f.gpkg f_GLOBAL_GEODETIC 4326"];
+    assert_eq!(package("f"), (both.map(str::to_owned).to_vec(), false, sqlite(7.0, false)));
+    assert_eq!(package("g").0, ["/map/./g.db t-1 3857"]);
+    let levels = "/map/x/GLOBAL_WEBMERCATOR h_GLOBAL_WEBMERCATOR 3857".to_owned();
+    assert_eq!(package("h"), (vec![levels], true, sqlite(7.0, false)));
     assert_eq!(cache(&conf, "e").lock_dir.to_str(), Some("/map/levels/tile_locks"));
 }
 
@@ -225,6 +242,14 @@ fn every_fault_is_named_with_its_place() {
         (
             "caches: {c: {sources: [], grids: [GLOBAL_MERCATOR, GLOBAL_GEODETIC], cache: {type: mbtiles}}}",
             "caches.c.cache: one MBTiles file cannot hold several grids",
+        ),
+        (
+            "caches: {c: {sources: [], grids: [GLOBAL_MERCATOR, GLOBAL_GEODETIC], cache: {type: geopackage, table_name: t}}}",
+            "caches.c.cache.table_name: one table cannot hold several grids",
+        ),
+        (
+            "caches: {c d: {sources: [], cache: {type: geopackage}}}",
+            "caches.c d.cache.table_name: a table cannot be named `c d_GLOBAL_MERCATOR`",
         ),
         (
             "caches: {c: {sources: [], cache: {type: sqlite, sqlite_timeout: -1}}}",
