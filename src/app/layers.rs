@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Shared, largest_picture_bytes};
-use crate::cache::{FileStore, FileStoreOptions, Fsync, NoStore, TileStore, world::WorldStore};
 use crate::conf::conf::{
-    ArcGisConf, Backend, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind,
-    SourceRef, TimeSpec, WmsConf,
+    ArcGisConf, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef,
+    TimeSpec, WmsConf,
 };
-use crate::conf::daemon;
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
     BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule,
@@ -24,11 +22,6 @@ use crate::source::arcgis::ArcGisSource;
 use crate::source::cgi::Program;
 use crate::source::template::UrlTemplate;
 use crate::source::{Client, ClientOptions, MapSource, TileSource, WmsSource};
-
-/// The embedded world's tiles and when they were made.
-static WORLD: &[u8] = include_bytes!("../../etc/world/world.tiles");
-/// 2026-11-22: the day the archive was drawn.
-const WORLD_MODIFIED_S: u64 = 1_795_305_600;
 
 /// One cache on one grid with the layer that draws it.
 #[derive(Clone)]
@@ -42,7 +35,7 @@ pub(crate) struct BuiltCache {
 /// Builds what layers refer to, each thing once.
 pub(crate) struct Builder<'a> {
     pub(super) conf: &'a Conf,
-    shared: &'a Shared<'a>,
+    pub(super) shared: &'a Shared<'a>,
     pub(super) decode_limits: DecodeLimits,
     caches: HashMap<&'a str, Arc<[BuiltCache]>>,
     clients: Vec<(ClientKey, Arc<Client>)>,
@@ -293,41 +286,6 @@ impl<'a> Builder<'a> {
         (None, false)
     }
 
-    fn store(&mut self, conf: &CacheConf, at: usize) -> Option<Arc<dyn TileStore>> {
-        if conf.disable_storage {
-            return Some(Arc::new(NoStore { lock_dir: conf.lock_dir.clone(), lock_id: "".into() }));
-        }
-        match &conf.backend {
-            Backend::File { roots, layout } => {
-                let root = roots.get(at)?.clone();
-                Some(Arc::new(FileStore::new(FileStoreOptions {
-                    lock_id_source: root.to_string_lossy().into_owned(),
-                    root,
-                    lock_dir: conf.lock_dir.clone(),
-                    layout: *layout,
-                    extension: conf.extension.clone(),
-                    link_single_color: conf.link_single_color,
-                    directory_mode: conf.directory_mode,
-                    file_mode: conf.file_mode,
-                    fsync: match self.shared.fsync {
-                        daemon::Fsync::None => Fsync::None,
-                        daemon::Fsync::Tile => Fsync::Tile,
-                        daemon::Fsync::Strict => Fsync::Strict,
-                    },
-                })))
-            }
-            Backend::World => match WorldStore::open(WORLD, WORLD_MODIFIED_S) {
-                Ok(store) => Some(Arc::new(store)),
-                Err(error) => {
-                    self.errors.push(format!("caches.{}: {error}", conf.name));
-                    None
-                }
-            },
-            // `conf` has said that this kind is still missing.
-            Backend::Missing { .. } => None,
-        }
-    }
-
     /// `request_format` is the cache's: a tile source puts it into its URLs.
     fn source_layer(
         &mut self,
@@ -493,7 +451,7 @@ impl<'a> Builder<'a> {
 /// about its first byte (reliability.md §2).
 const UPSTREAM_TOTAL_MIN: Duration = Duration::from_secs(60);
 
-fn seconds(value: f64) -> Duration {
+pub(super) fn seconds(value: f64) -> Duration {
     Duration::try_from_secs_f64(value).unwrap_or(Duration::from_secs(60))
 }
 

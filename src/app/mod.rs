@@ -8,6 +8,7 @@ mod documents;
 mod infos;
 mod layers;
 mod services;
+mod stores;
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -98,6 +98,12 @@ pub fn lock_tile_with(
     Ok(if joined || polled { Locked::AfterWait(lock) } else { Locked::AtOnce(lock) })
 }
 
+/// Locks any file in MapProxy's manner, without waiting: `None` while another
+/// has it. Freed and removed on drop.
+pub(super) fn try_lock_path(path: &Path, modes: LockModes) -> Result<Option<HeldFile>, CacheError> {
+    Ok(try_file(path, modes)?.map(|file| HeldFile { path: path.to_owned(), file }))
+}
+
 /// The keys that threads of this process hold or wait for: how many of them,
 /// and whether one holds it.
 static PLACES: LazyLock<Mutex<HashMap<PathBuf, Queue>>> = LazyLock::new(Mutex::default);
@@ -163,7 +169,7 @@ fn timed_out(path: &Path, started: Instant) -> CacheError {
 
 /// A lock file that is ours in the kernel's eyes.
 #[derive(Debug)]
-struct HeldFile {
+pub(super) struct HeldFile {
     path: PathBuf,
     file: Flock<File>,
 }

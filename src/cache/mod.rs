@@ -8,6 +8,7 @@ pub mod file;
 pub mod lock;
 #[cfg(test)]
 mod scratch;
+pub mod sqlite;
 pub mod world;
 
 use std::fs::File;
@@ -20,6 +21,7 @@ use crate::geo::TileCoord;
 pub use atomic::Fsync;
 pub use file::{FileStore, FileStoreOptions, Layout, LinkKind, NoStore, dimension_path};
 pub use lock::{Locked, TileLock, lock_tile};
+pub use sqlite::{DatabaseOptions, GeoPackage, RowFiles, RowOptions, RowStore};
 
 /// Dimension values of a tile: as asked for, and as the path part that keeps
 /// tiles of different values apart (`time-2020/dim_x-1`).
@@ -70,12 +72,36 @@ pub struct TileIdentity {
     pub modified_ns: i128,
 }
 
+impl TileIdentity {
+    /// Of a tile that lies in no file of its own: a digest of its bytes, so
+    /// that equal identities mean equal pictures whoever has written them how.
+    pub fn of_bytes(bytes: &[u8]) -> TileIdentity {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        let word = |at: usize| {
+            let word = digest.as_ref().get(at..at + 8).and_then(|word| word.try_into().ok());
+            word.map_or(0, u64::from_le_bytes)
+        };
+        // No file is as old as that.
+        TileIdentity { device: word(0), inode: word(8), size: bytes.len() as u64, modified_ns: i128::MIN }
+    }
+}
+
 /// A tile's bytes as they lie.
 #[derive(Clone, Debug)]
 pub struct StoredTile {
     pub bytes: Arc<[u8]>,
-    pub modified: SystemTime,
+    /// `None` where no time is kept.
+    pub modified: Option<SystemTime>,
     pub identity: Option<TileIdentity>,
+}
+
+/// A tile that is to be stored.
+#[derive(Clone, Debug)]
+pub struct NewTile<'a> {
+    pub tile: TileAddress,
+    pub bytes: &'a [u8],
+    /// The colour if all pixels have it (for links).
+    pub single_color: Option<[u8; 4]>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +110,11 @@ pub enum CacheError {
     Io { operation: &'static str, path: PathBuf, error: std::io::Error },
     #[error("waited {waited_ms} ms for the lock {path}")]
     LockTimeout { path: PathBuf, waited_ms: u64 },
+    /// To be asked again; who asks waits, at most so long in all.
+    #[error("somebody else writes to {path} for more than {} ms (`sqlite_timeout`)", .patience.as_millis())]
+    Busy { path: PathBuf, patience: Duration },
+    #[error("cannot {operation} {path}: {reason}")]
+    Database { operation: &'static str, path: PathBuf, reason: String },
     #[error("{0}")]
     Refused(String),
 }
@@ -97,9 +128,10 @@ pub trait TileStore: Send + Sync {
     /// The tile, or `None` when it is missing, zero length, no regular file.
     fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError>;
     /// When the tile was stored; `None` when it is missing. For a single-colour
-    /// link the link's own time.
+    /// link the link's own time; the epoch where no time is kept.
     fn modified(&self, tile: &TileAddress) -> Result<Option<SystemTime>, CacheError>;
-    /// The identity of the present state without reading the bytes.
+    /// The identity of the present state without reading the bytes; `None`
+    /// also where only the bytes tell.
     fn identity(&self, tile: &TileAddress) -> Result<Option<TileIdentity>, CacheError>;
     /// Stores complete bytes so that a reader sees the old or the new tile.
     /// `single_color`: the colour if all pixels have it (for links).
@@ -109,6 +141,13 @@ pub trait TileStore: Send + Sync {
         bytes: &[u8],
         single_color: Option<[u8; 4]>,
     ) -> Result<(), CacheError>;
+    /// Stores several tiles, in one go where that is cheaper: one result for each.
+    ///
+    /// # Errors
+    /// Why none of them was stored.
+    fn store_all(&self, tiles: &[NewTile<'_>]) -> Result<Vec<Result<(), CacheError>>, CacheError> {
+        Ok(tiles.iter().map(|new| self.store(&new.tile, new.bytes, new.single_color)).collect())
+    }
     fn remove(&self, tile: &TileAddress) -> Result<(), CacheError>;
     /// Where locks of this store lie and what id their names begin with
     /// (mapproxy-features.md §4.5).
@@ -122,7 +161,7 @@ pub trait TileStore: Send + Sync {
     fn keeps(&self) -> bool {
         true
     }
-    /// Whether [`TileStore::modified`] means anything.
+    /// Whether a tile that is stored gets a time.
     fn has_times(&self) -> bool {
         true
     }

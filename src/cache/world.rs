@@ -101,7 +101,7 @@ impl TileStore for WorldStore {
     fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError> {
         Ok(self.find(tile).map(|(blob, bytes)| StoredTile {
             bytes: Arc::from(bytes),
-            modified: self.modified,
+            modified: Some(self.modified),
             identity: Some(self.identity_of(blob, bytes.len())),
         }))
     }

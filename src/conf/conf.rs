@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::cache::file::{Layout, LinkKind};
 use crate::geo::{Coverage, Extent, GridOptions, Srs, TileGrid};
-use crate::render::decor::Watermark;
 use crate::render::{Color, ColorMode, Format, ImageOptions, Kernel, Quantizer, TiffCompression};
 use crate::source::OnError;
 use crate::source::client::Method;
 use crate::source::wms::WmsVersion;
+
+mod caches;
+
+pub use caches::{Backend, BandConf, CacheConf, GeoPackageConf, SqliteConf};
 
 /// Named things in the order in which the file names them.
 #[derive(Clone, Debug)]
@@ -123,7 +125,8 @@ pub struct Globals {
     pub base_dir: PathBuf,
     /// Where the semaphores of `concurrent_requests` lie.
     pub lock_dir: PathBuf,
-    pub sqlite_timeout_s: f64,
+    /// What caches of SQLite files go by that do not say.
+    pub sqlite: SqliteConf,
     pub directory_mode: Option<u32>,
     pub file_mode: Option<u32>,
     /// Target system → source systems in order of preference.
@@ -214,78 +217,6 @@ pub enum TimeSpec {
     At(SystemTime),
     /// When this file was last changed; looked at for each use.
     FileTime(PathBuf),
-}
-
-/// One entry of `caches`.
-#[derive(Clone, Debug)]
-pub struct CacheConf {
-    pub name: String,
-    /// Bottom to top. Empty: only what is stored already.
-    pub sources: Vec<SourceRef>,
-    /// Band merge in place of plain merging (`sources` as a mapping).
-    pub bands: Option<Vec<BandConf>>,
-    /// One store for each; never empty.
-    pub grids: Vec<Arc<GridConf>>,
-    /// How stored tiles are written; `image.format` is the format kept.
-    pub image: ImageOptions,
-    /// The same before the sources' options were joined in: what a layer of
-    /// this cache says of itself.
-    pub base_image: ImageOptions,
-    /// File name extension of stored tiles, as MapProxy derives it from the
-    /// format's text (`image/png8` → `png8`).
-    pub extension: String,
-    pub opacity: Option<f64>,
-    /// What sources are asked for (`image/png`), as written.
-    pub request_format: String,
-    pub meta_size: (u32, u32),
-    pub meta_buffer_px: u32,
-    pub bulk_meta_tiles: bool,
-    pub minimize_meta_requests: bool,
-    pub concurrent_tile_creators: u32,
-    pub max_tile_limit: u32,
-    pub disable_storage: bool,
-    /// `use_direct_from_res`, or the resolution of `use_direct_from_level`
-    /// in the first grid.
-    pub use_direct_from_res: Option<f64>,
-    pub link_single_color: Option<LinkKind>,
-    pub cache_rescaled_tiles: bool,
-    pub upscale_tiles: u32,
-    pub downscale_tiles: u32,
-    pub refresh_before: Option<TimeSpec>,
-    pub watermark: Option<Watermark>,
-    pub backend: Backend,
-    /// `cache.coverage`.
-    pub coverage: Option<Coverage>,
-    /// Where the lock files of its meta tiles lie.
-    pub lock_dir: PathBuf,
-    pub lock_timeout_s: f64,
-    pub directory_mode: Option<u32>,
-    pub file_mode: Option<u32>,
-}
-
-/// Weighted share of a source's band in a band of the result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BandConf {
-    /// `r`, `g`, `b`, `a`, `l`
-    pub target: char,
-    pub source: SourceRef,
-    pub band: u32,
-    pub factor: f64,
-}
-
-/// Where a cache keeps its tiles.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Backend {
-    File {
-        /// One for each of the cache's grids, spelled as MapProxy hashes it
-        /// for the lock id.
-        roots: Vec<PathBuf>,
-        layout: Layout,
-    },
-    /// The world map inside the program.
-    World,
-    /// A kind that is known and checked, but cannot be used yet.
-    Missing { kind: String },
 }
 
 /// One entry of `sources`.

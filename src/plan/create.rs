@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use super::patience::patiently;
 use super::tile_cache::{Found, address, cache_error, from_store};
 use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
 use crate::cache::lock::{Locked, TileLock};
-use crate::cache::{CacheError, Dimensions, TileAddress};
+use crate::cache::{CacheError, Dimensions, NewTile};
 use crate::geo::{Extent, MetaTile, TileCoord};
 use crate::log;
 use crate::render::{self, Format, ImageOptions, Mosaic, Raster};
@@ -38,6 +39,9 @@ pub(super) struct Made {
     /// failure, and the tiles that it is for.
     pub(super) failed: Option<(PlanError, Vec<TileCoord>)>,
 }
+
+/// A tile just made, with its one colour where the store wants to know it.
+type Fresh = (TileCoord, Tile, Option<[u8; 4]>);
 
 impl Made {
     fn of(tiles: Vec<(TileCoord, Tile)>) -> Made {
@@ -208,7 +212,7 @@ impl TileCache {
     ) -> Result<Made, PlanError> {
         let tile = address(coord, dimensions);
         let lock = self.lock(coord, turn)?;
-        let stale = match self.find(&tile)? {
+        let stale = match self.find(&tile, turn)? {
             Found::Fresh(stored, format) => {
                 return Ok(Made::of(vec![(coord, from_store(stored, format))]));
             }
@@ -234,12 +238,10 @@ impl TileCache {
         if drawn.is_blank() {
             return Ok(Made::default());
         }
-        let mut made = self.finish_single(coord, &drawn)?;
-        if drawn.cacheable {
-            self.keep(&tile, &mut made.0, made.1);
-        }
+        let (tile, color) = self.finish_single(coord, &drawn)?;
+        let made = self.keep(vec![(coord, tile, color)], dimensions, turn);
         drop(lock);
-        Ok(Made::of(vec![(coord, made.0)]))
+        Ok(made)
     }
 
     /// A drawn tile in the cache's format: as it came where it fits, else encoded.
@@ -269,7 +271,7 @@ impl TileCache {
         turn: &Turn,
     ) -> Result<Made, PlanError> {
         let lock = self.lock(block.main, turn)?;
-        if let Some(found) = self.find_all(block, dimensions)? {
+        if let Some(found) = self.find_all(block, dimensions, turn)? {
             return Ok(found);
         }
         let result = if self.options.bulk_meta {
@@ -279,7 +281,7 @@ impl TileCache {
         };
         let made = match result {
             Ok(made) => made,
-            Err(error) if is_source_failure(&error) => self.stale_or(error, block, dimensions)?,
+            Err(error) if is_source_failure(&error) => self.stale_or(error, block, dimensions, turn)?,
             Err(error) => return Err(error),
         };
         drop(lock);
@@ -291,15 +293,16 @@ impl TileCache {
         &self,
         block: &MetaTile,
         dimensions: Option<&Arc<Dimensions>>,
+        turn: &Turn,
     ) -> Result<Option<Made>, PlanError> {
         for (coord, _) in &block.tiles {
-            if !self.is_stored_fresh(&address(*coord, dimensions))? {
+            if !self.is_stored_fresh(&address(*coord, dimensions), turn)? {
                 return Ok(None);
             }
         }
         let mut tiles = Vec::with_capacity(block.tiles.len());
         for (coord, _) in &block.tiles {
-            match self.find(&address(*coord, dimensions))? {
+            match self.find(&address(*coord, dimensions), turn)? {
                 Found::Fresh(stored, format) => tiles.push((*coord, from_store(stored, format))),
                 _ => return Ok(None),
             }
@@ -317,11 +320,12 @@ impl TileCache {
         error: PlanError,
         block: &MetaTile,
         dimensions: Option<&Arc<Dimensions>>,
+        turn: &Turn,
     ) -> Result<Made, PlanError> {
         let mut tiles = Vec::new();
         let mut without = Vec::new();
         for &(coord, _) in &block.tiles {
-            match self.held(coord, dimensions)? {
+            match self.held(coord, dimensions, turn)? {
                 Some(tile) => tiles.push((coord, tile)),
                 None => without.push(coord),
             }
@@ -339,8 +343,9 @@ impl TileCache {
         &self,
         coord: TileCoord,
         dimensions: Option<&Arc<Dimensions>>,
+        turn: &Turn,
     ) -> Result<Option<Tile>, PlanError> {
-        Ok(match self.find(&address(coord, dimensions))? {
+        Ok(match self.find(&address(coord, dimensions), turn)? {
             Found::Stale(stored, format) | Found::Fresh(stored, format) => Some(from_store(stored, format)),
             Found::Missing => None,
         })
@@ -361,9 +366,9 @@ impl TileCache {
         let mut tiles = Vec::with_capacity(block.tiles.len());
         for &(coord, (x, y)) in &block.tiles {
             if drawn.authorize_stale
-                && let Some(stale) = self.held(coord, dimensions)?
+                && let Some(stale) = self.held(coord, dimensions, turn)?
             {
-                tiles.push((coord, stale));
+                tiles.push((coord, stale, None));
                 continue;
             }
             let mut piece = mosaic.crop(i64::from(x), i64::from(y), width, height);
@@ -376,13 +381,10 @@ impl TileCache {
             if ends_within && !image.transparent.unwrap_or(image.format == Format::Mixed) {
                 render::merge::flatten(&mut piece, image.background);
             }
-            let (mut tile, color) = self.encode_tile(coord, piece, image, drawn.cacheable)?;
-            if drawn.cacheable {
-                self.keep(&address(coord, dimensions), &mut tile, color);
-            }
-            tiles.push((coord, tile));
+            let (tile, color) = self.encode_tile(coord, piece, image, drawn.cacheable)?;
+            tiles.push((coord, tile, color));
         }
-        Ok(Made::of(tiles))
+        Ok(self.keep(tiles, dimensions, turn))
     }
 
     /// The block's tiles fetched one by one, some side by side; those that are
@@ -396,28 +398,24 @@ impl TileCache {
         let grid = &self.options.grid;
         let limit = self.options.concurrent_creators;
         let tiles = side_by_side(&block.tiles, limit, turn, |(coord, _), turn| {
-            let found = self.find(&address(*coord, dimensions))?;
+            let found = self.find(&address(*coord, dimensions), turn)?;
             if let Found::Fresh(stored, format) = found {
-                return Ok(Some((*coord, (from_store(stored, format), None))));
+                return Ok(Some((*coord, from_store(stored, format), None)));
             }
             let query = self.source_query(grid.tile_extent(*coord), grid.tile_size, values_of(dimensions));
             let drawn = self.ask_sources(&query, turn)?;
             match found {
                 Found::Stale(stored, format) if drawn.authorize_stale => {
-                    Ok(Some((*coord, (from_store(stored, format), None))))
+                    Ok(Some((*coord, from_store(stored, format), None)))
                 }
                 _ if drawn.is_blank() => Ok(None),
-                _ => Ok(Some((*coord, self.finish_single(*coord, &drawn)?))),
+                _ => {
+                    let (tile, color) = self.finish_single(*coord, &drawn)?;
+                    Ok(Some((*coord, tile, color)))
+                }
             }
         })?;
-        let mut made = Made::default();
-        for (coord, (mut tile, color)) in tiles.into_iter().flatten() {
-            if tile.cacheable && !tile.from_store {
-                self.keep(&address(coord, dimensions), &mut tile, color);
-            }
-            made.tiles.push((coord, tile));
-        }
-        Ok(made)
+        Ok(self.keep(tiles.into_iter().flatten().collect(), dimensions, turn))
     }
 
     /// Asks every source and lays the answers over one another.
@@ -480,26 +478,65 @@ impl TileCache {
         Ok((made_tile(encoded.bytes.into(), encoded.format, cacheable), color))
     }
 
-    /// Stores a tile, which then bears the time of its stored state, so that
-    /// its ETag is the one that later answers carry. A full or read-only disk
-    /// costs the copy, not the answer.
-    fn keep(&self, tile: &TileAddress, made: &mut Tile, color: Option<[u8; 4]>) {
-        if !self.options.store.keeps() {
-            return;
-        }
-        let stored = self.options.store.store(tile, &made.bytes, color);
-        story::note_stored(stored.is_ok());
-        if let Err(error) = stored {
-            if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
-                crate::log::error!("{}: tile not stored: {error}{more}", self.name());
+    /// Stores what was made just now and may be kept; each tile then bears the
+    /// time of its stored state, so that its ETag is the one that later answers
+    /// carry. A full or read-only disk costs the copies, not the answer.
+    fn keep(&self, mut made: Vec<Fresh>, dimensions: Option<&Arc<Dimensions>>, turn: &Turn) -> Made {
+        let store = &self.options.store;
+        if store.keeps() {
+            let is_new = |at: &usize| made[*at].1.cacheable && !made[*at].1.from_store;
+            let new: Vec<usize> = (0..made.len()).filter(is_new).collect();
+            let stored =
+                self.store_new(&new.iter().map(|at| &made[*at]).collect::<Vec<_>>(), dimensions, turn);
+            for (at, is_stored) in new.into_iter().zip(stored) {
+                let (coord, tile, _) = &mut made[at];
+                if !store.has_times() {
+                    tile.modified = None;
+                } else if is_stored && let Ok(Some(modified)) = store.modified(&address(*coord, dimensions)) {
+                    tile.modified = Some(modified);
+                }
             }
-            return;
         }
-        if let Some(path) = self.options.store.path_of(tile) {
-            self.options.memory.forget(&path);
+        Made::of(made.into_iter().map(|(coord, tile, _)| (coord, tile)).collect())
+    }
+
+    /// Stores tiles; which of them are stored now.
+    fn store_new(&self, new: &[&Fresh], dimensions: Option<&Arc<Dimensions>>, turn: &Turn) -> Vec<bool> {
+        let tiles: Vec<NewTile<'_>> = new
+            .iter()
+            .map(|(coord, tile, color)| NewTile {
+                tile: address(*coord, dimensions),
+                bytes: &tile.bytes,
+                single_color: *color,
+            })
+            .collect();
+        if tiles.is_empty() {
+            return Vec::new();
         }
-        if let Ok(Some(modified)) = self.options.store.modified(tile) {
-            made.modified = modified;
+        let mut stored = vec![false; tiles.len()];
+        match patiently(turn, || self.options.store.store_all(&tiles)) {
+            Err(error) => self.tell_unstored(&error),
+            Ok(results) => {
+                for (at, result) in results.into_iter().enumerate() {
+                    match result {
+                        Ok(()) => stored[at] = true,
+                        Err(error) => self.tell_unstored(&error),
+                    }
+                }
+            }
+        }
+        for (new, is_stored) in tiles.iter().zip(&stored) {
+            story::note_stored(*is_stored);
+            if let Some(path) = self.options.store.path_of(&new.tile).filter(|_| *is_stored) {
+                self.options.memory.forget(&path);
+            }
+        }
+        stored
+    }
+
+    fn tell_unstored(&self, error: &CacheError) {
+        if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
+            crate::log::error!("{}: tile not stored: {error}{more}", self.name());
         }
     }
 
@@ -525,7 +562,7 @@ fn is_source_failure(error: &PlanError) -> bool {
 }
 
 fn made_tile(bytes: Arc<[u8]>, format: Format, cacheable: bool) -> Tile {
-    Tile { bytes, format, modified: SystemTime::now(), cacheable, from_store: false, identity: None }
+    Tile { bytes, format, modified: Some(SystemTime::now()), cacheable, from_store: false, identity: None }
 }
 
 fn encode(raster: &Raster, image: &ImageOptions, origin: &str) -> Result<render::Encoded, PlanError> {

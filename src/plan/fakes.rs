@@ -28,6 +28,8 @@ pub struct FakeStore {
     tiles: Mutex<HashMap<TileAddress, Stored>>,
     lock_dir: PathBuf,
     pub is_read_only: AtomicBool,
+    /// Tiles lie in rows without files and times.
+    pub keeps_rows: AtomicBool,
     pub locks: AtomicU32,
     pub stores: AtomicU32,
 }
@@ -40,6 +42,7 @@ impl FakeStore {
             tiles: Mutex::default(),
             lock_dir: std::env::temp_dir().join(format!("rhumb-plan-{}-{number}", std::process::id())),
             is_read_only: AtomicBool::new(false),
+            keeps_rows: AtomicBool::new(false),
             locks: AtomicU32::new(0),
             stores: AtomicU32::new(0),
         })
@@ -66,20 +69,24 @@ impl Drop for FakeStore {
 
 impl TileStore for FakeStore {
     fn path_of(&self, tile: &TileAddress) -> Option<PathBuf> {
-        Some(format!("/{}/{}/{}", tile.coord.z, tile.coord.x, tile.coord.y).into())
+        let path = || format!("/{}/{}/{}", tile.coord.z, tile.coord.x, tile.coord.y).into();
+        self.has_times().then(path)
     }
     fn load(&self, tile: &TileAddress) -> Result<Option<StoredTile>, CacheError> {
         Ok(held(&self.tiles).get(tile).map(|(bytes, modified)| StoredTile {
             bytes: Arc::clone(bytes),
-            modified: *modified,
-            identity: Some(identity(bytes, *modified)),
+            modified: self.has_times().then_some(*modified),
+            identity: self.has_times().then(|| identity(bytes, *modified)),
         }))
     }
     fn modified(&self, tile: &TileAddress) -> Result<Option<SystemTime>, CacheError> {
-        Ok(held(&self.tiles).get(tile).map(|(_, modified)| *modified))
+        let time = |modified: &SystemTime| if self.has_times() { *modified } else { UNIX_EPOCH };
+        Ok(held(&self.tiles).get(tile).map(|(_, modified)| time(modified)))
     }
     fn identity(&self, tile: &TileAddress) -> Result<Option<TileIdentity>, CacheError> {
-        Ok(held(&self.tiles).get(tile).map(|(bytes, modified)| identity(bytes, *modified)))
+        let tiles = held(&self.tiles);
+        let found = tiles.get(tile).filter(|_| self.has_times());
+        Ok(found.map(|(bytes, modified)| identity(bytes, *modified)))
     }
     fn store(&self, tile: &TileAddress, bytes: &[u8], _color: Option<Color>) -> Result<(), CacheError> {
         if self.is_read_only.load(Ordering::Relaxed) {
@@ -98,6 +105,9 @@ impl TileStore for FakeStore {
     }
     fn lock_id(&self) -> &str {
         "fake"
+    }
+    fn has_times(&self) -> bool {
+        !self.keeps_rows.load(Ordering::Relaxed)
     }
     fn lock(&self, main: TileCoord, timeout: Duration) -> Result<Locked, CacheError> {
         if self.is_read_only.load(Ordering::Relaxed) {

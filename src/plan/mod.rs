@@ -18,6 +18,7 @@ pub mod fresh;
 pub mod legend;
 pub mod limited;
 pub mod memory;
+mod patience;
 pub mod picture;
 pub mod source_layer;
 pub mod srs_choice;
@@ -181,7 +182,8 @@ pub struct TileFile {
 pub struct Tile {
     pub bytes: Arc<[u8]>,
     pub format: Format,
-    pub modified: SystemTime,
+    /// `None` where the store keeps no times.
+    pub modified: Option<SystemTime>,
     pub cacheable: bool,
     /// Whether it came from the store as it was, and not from a source just now.
     pub from_store: bool,

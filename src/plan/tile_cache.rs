@@ -11,6 +11,7 @@ use super::complaint::Complaints;
 use super::create::{FlightKey, Made};
 use super::flight::Flights;
 use super::fresh::{FreshRule, fresh_from, is_stale};
+use super::patience::patiently;
 use super::{EmptyLayer, MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
 use crate::board::CacheState;
 use crate::cache::{CacheError, Dimensions, StoredTile, TileAddress, TileIdentity, TileStore};
@@ -143,7 +144,7 @@ impl TileCache {
             if self.is_outside(coord) {
                 continue;
             }
-            match self.find(&address(coord, dimensions))? {
+            match self.find(&address(coord, dimensions), turn)? {
                 Found::Fresh(stored, format) => {
                     story::note_tile(CacheState::Hit);
                     found[at] = Some(from_store(stored, format));
@@ -179,7 +180,7 @@ impl TileCache {
         let until = self.stale_until();
         for &(at, _) in missing {
             let is_old = found[at].as_ref().is_some_and(|tile| {
-                tile.from_store && until.is_some_and(|until| is_stale(tile.modified, until))
+                tile.from_store && until.is_some_and(|until| is_stale(time_of(tile.modified), until))
             });
             story::note_tile(match is_old {
                 true if self.is_read_only => CacheState::Hit,
@@ -253,6 +254,12 @@ impl TileCache {
         Ok(self.readable(self.options.store.identity(tile)))
     }
 
+    /// The identity of a stored tile that lies in no file of its own.
+    fn identity_by_bytes(&self, address: &TileAddress, tile: &Tile) -> Option<TileIdentity> {
+        let lies_in_file = || self.options.store.path_of(address).is_some();
+        (tile.from_store && !lies_in_file()).then(|| TileIdentity::of_bytes(&tile.bytes))
+    }
+
     /// What the store holds; a tile that cannot be read counts as missing, so
     /// that a damaged disk costs time and not the map.
     fn readable<T>(&self, found: Result<Option<T>, CacheError>) -> Option<T> {
@@ -273,9 +280,17 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Option<Arc<Raster>>, PlanError> {
+        let address = address(coord, dimensions);
+        let identity = tile.identity.or_else(|| self.identity_by_bytes(&address, tile));
+        // One that only the bytes tell has not been looked up before them.
+        if let Some(identity) = identity.filter(|_| tile.identity.is_none())
+            && let Some(raster) = self.options.memory.decoded(identity)
+        {
+            return Ok(Some(raster));
+        }
         let (problem, is_removable) = match self.decode(&tile.bytes) {
             Ok(raster) => {
-                if let Some(identity) = tile.identity {
+                if let Some(identity) = identity {
                     self.options.memory.put_decoded(identity, Arc::clone(&raster));
                 }
                 return Ok(Some(raster));
@@ -290,8 +305,7 @@ impl TileCache {
         if !is_remade {
             return Ok(None);
         }
-        let address = address(coord, dimensions);
-        if let Err(error) = self.options.store.remove(&address) {
+        if let Err(error) = patiently(turn, || self.options.store.remove(&address)) {
             if let Some(more) = self.complaints.unwritable.due(Instant::now()) {
                 crate::log::error!("{}: a damaged tile stays: {error}{more}", self.name());
             }
@@ -324,8 +338,8 @@ impl TileCache {
     }
 
     /// Looks the tile up; a damaged one counts as missing.
-    pub(super) fn find(&self, tile: &TileAddress) -> Result<Found, PlanError> {
-        let Some(stored) = self.readable(self.options.store.load(tile)) else {
+    pub(super) fn find(&self, tile: &TileAddress, turn: &Turn) -> Result<Found, PlanError> {
+        let Some(stored) = self.readable(patiently(turn, || self.options.store.load(tile))) else {
             return Ok(Found::Missing);
         };
         let Some(format) = render::decode::looks_whole(&stored.bytes) else {
@@ -336,14 +350,14 @@ impl TileCache {
             return Ok(Found::Missing);
         };
         match self.stale_until() {
-            Some(until) if is_stale(stored.modified, until) => Ok(Found::Stale(stored, format)),
+            Some(until) if is_stale(time_of(stored.modified), until) => Ok(Found::Stale(stored, format)),
             _ => Ok(Found::Fresh(stored, format)),
         }
     }
 
     /// Whether a fresh tile is stored, without reading it.
-    pub(super) fn is_stored_fresh(&self, tile: &TileAddress) -> Result<bool, PlanError> {
-        let modified = self.readable(self.options.store.modified(tile));
+    pub(super) fn is_stored_fresh(&self, tile: &TileAddress, turn: &Turn) -> Result<bool, PlanError> {
+        let modified = self.readable(patiently(turn, || self.options.store.modified(tile)));
         Ok(match (modified, self.stale_until()) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -395,7 +409,7 @@ impl TileCache {
         Ok(Tile {
             bytes: encoded.bytes.into(),
             format: encoded.format,
-            modified: SystemTime::now(),
+            modified: Some(SystemTime::now()),
             cacheable: true,
             from_store: false,
             identity: None,
@@ -464,6 +478,12 @@ pub(super) fn from_store(stored: StoredTile, format: Format) -> Tile {
         from_store: true,
         identity: stored.identity,
     }
+}
+
+/// A tile without a time is as old as can be: `refresh_before` makes it anew
+/// at each request, as in MapProxy.
+fn time_of(modified: Option<SystemTime>) -> SystemTime {
+    modified.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn modified_of(identity: &TileIdentity) -> SystemTime {

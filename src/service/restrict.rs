@@ -170,7 +170,7 @@ impl LimitedTiles {
         Ok(Tile {
             bytes: png(&Raster::filled(width, height, [255, 255, 255, 0]))?,
             format: Format::Png,
-            modified: UNIX_EPOCH,
+            modified: Some(UNIX_EPOCH),
             cacheable: true,
             from_store: false,
             identity: None,

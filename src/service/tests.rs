@@ -101,7 +101,7 @@ impl TileProvider for FakeTiles {
         Ok(Tile {
             bytes: Arc::from(address_text(tile).into_bytes()),
             format: self.format,
-            modified: UNIX_EPOCH + Duration::from_secs(1_600_000_000),
+            modified: Some(UNIX_EPOCH + Duration::from_secs(1_600_000_000)),
             cacheable: true,
             from_store: true,
             identity: None,

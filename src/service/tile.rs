@@ -333,7 +333,7 @@ impl TileAnswers {
             respond: Box::new(move |found: FoundTile| {
                 let mime = shown.mime_of(found.format);
                 let body = Body::Shared(found.bytes);
-                let response = found_answers.respond(body, mime, found.modified, &found_conditions);
+                let response = found_answers.respond(body, mime, Some(found.modified), &found_conditions);
                 found_answers.with_cors(response)
             }),
             otherwise: Box::new(move |turn| {
@@ -420,15 +420,26 @@ impl TileAnswers {
         }
     }
 
-    fn respond(&self, body: Body, mime: &str, modified: SystemTime, conditions: &Headers) -> Response {
-        let tag = entity_tag(modified, body.as_slice().len());
-        let is_known = !conditions.0.is_empty() && cond::not_modified(conditions, Some(&tag), Some(modified));
+    fn respond(
+        &self,
+        body: Body,
+        mime: &str,
+        modified: Option<SystemTime>,
+        conditions: &Headers,
+    ) -> Response {
+        let tag = match modified {
+            Some(modified) => entity_tag(modified, body.as_slice().len()),
+            None => content_tag(body.as_slice()),
+        };
+        let is_known = !conditions.0.is_empty() && cond::not_modified(conditions, Some(&tag), modified);
         let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(5);
         if !is_known {
             headers.push((Cow::Borrowed("Content-Type"), mime.to_owned()));
         }
         headers.push((Cow::Borrowed("ETag"), tag));
-        headers.push((Cow::Borrowed("Last-Modified"), cond::format_date(modified)));
+        if let Some(modified) = modified {
+            headers.push((Cow::Borrowed("Last-Modified"), cond::format_date(modified)));
+        }
         headers.push((Cow::Borrowed("Cache-Control"), self.cache_control.clone()));
         if is_known {
             return Response { status: 304, headers, body: Body::Empty };
@@ -456,7 +467,8 @@ pub(super) fn keep_by_content(response: Response, cache_control: String, conditi
     response.with("ETag", tag).with("Cache-Control", cache_control)
 }
 
-/// A quoted tag of the bytes themselves.
+/// A quoted tag of the bytes themselves, where no time is kept. MapProxy takes
+/// their number alone, which tiles of one colour share.
 fn content_tag(bytes: &[u8]) -> String {
     in_quotes(&Md5::digest(bytes))
 }

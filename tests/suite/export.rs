@@ -79,6 +79,38 @@ fn tiles_are_fetched_and_exported() {
 }
 
 #[test]
+fn tiles_are_exported_into_databases() {
+    let dir = TestDir::new("export-database");
+    let upstream = Upstream::start();
+    write_map(&dir, &upstream);
+    let base = ["export", "map.yaml", "--source", "painted", "--fetch-missing-tiles", "--levels", "0..2"];
+    for (kind, grid, path, is_south) in [
+        ("mbtile", "base=GLOBAL_WEBMERCATOR origin=sw", "south.mbtiles", true),
+        ("mbtile", "GLOBAL_WEBMERCATOR", "north.mbtiles", false),
+        ("sqlite", "GLOBAL_WEBMERCATOR", "levels", false),
+        ("geopackage", "GLOBAL_WEBMERCATOR", "north.gpkg", false),
+    ] {
+        let export = rhumb(&dir, &[&base[..], &["--type", kind, "--grid", grid, "--dest", path]].concat());
+        assert!(export.status.success(), "{kind}: {}", text(&export.stderr));
+        let file = if kind == "sqlite" {
+            dir.join(path).join("GLOBAL_WEBMERCATOR/2.mbtiles")
+        } else {
+            dir.join(path)
+        };
+        let connection = rusqlite::Connection::open(file).expect("a database");
+        let is_package = "SELECT table_name FROM gpkg_contents";
+        let table = connection.query_row(is_package, [], |row| row.get(0)).unwrap_or("tiles".to_owned());
+        let sql = format!("SELECT count(*) FROM \"{table}\"");
+        let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).expect("a count");
+        assert_eq!(count, if kind == "sqlite" { 16 } else { 21 });
+        let place = "zoom_level = 2 AND tile_column = 3 AND tile_row = 1";
+        let sql = format!("SELECT tile_data FROM \"{table}\" WHERE {place}");
+        let bytes: Vec<u8> = connection.query_row(&sql, [], |row| row.get(0)).expect("a tile");
+        painted::check(&bytes, 2, 3, if is_south { 2 } else { 1 }).expect("the right tile");
+    }
+}
+
+#[test]
 fn an_export_keeps_to_its_area_and_grid() {
     let dir = TestDir::new("export-area");
     let upstream = Upstream::start();

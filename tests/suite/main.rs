@@ -16,6 +16,7 @@ mod callbacks;
 mod command_line;
 mod control;
 mod crowd;
+mod database_faults;
 mod decorate;
 mod demo;
 #[cfg(feature = "peers")]
@@ -70,6 +71,8 @@ mod seeing;
 mod several_maps;
 #[cfg(feature = "peers")]
 mod shared_cache;
+#[cfg(feature = "peers")]
+mod shared_databases;
 mod smoke;
 mod systemd;
 #[cfg(feature = "peers")]

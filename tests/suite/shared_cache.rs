@@ -23,16 +23,16 @@ const LAYOUTS: [&str; 6] = ["tc", "mp", "tms", "reverse_tms", "quadkey", "arcgis
 const CROWD: usize = 25;
 
 /// Both servers on one map file and one directory.
-struct Pair {
-    daemon: Daemon,
-    mapproxy: MapProxy,
-    upstream: Upstream,
-    dir: TestDir,
+pub struct Pair {
+    pub daemon: Daemon,
+    pub mapproxy: MapProxy,
+    pub upstream: Upstream,
+    pub dir: TestDir,
 }
 
 impl Pair {
     /// One cache and layer for each entry: name and further keys of the cache.
-    fn start(test: &str, upstream: Upstream, caches: &[(&str, String)]) -> Pair {
+    pub fn start(test: &str, upstream: Upstream, caches: &[(&str, String)]) -> Pair {
         let dir = TestDir::new(test);
         let of = |line: &dyn Fn(&str, &str) -> String| -> String {
             caches.iter().map(|(name, keys)| line(name, keys)).collect()
@@ -62,7 +62,7 @@ impl Pair {
         Pair::start(test, Upstream::start(), &caches)
     }
 
-    fn get(&self, server: Server, target: &str) -> Vec<u8> {
+    pub fn get(&self, server: Server, target: &str) -> Vec<u8> {
         let reply = match server {
             Server::Rhumb => self.daemon.get(target),
             Server::MapProxy => self.mapproxy.get(target),
@@ -71,30 +71,30 @@ impl Pair {
         reply.body
     }
 
-    fn locks(&self) -> BTreeSet<String> {
+    pub fn locks(&self) -> BTreeSet<String> {
         files_below(&self.dir.join("tile_locks"))
             .iter()
             .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
             .collect()
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.daemon.stop();
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
+pub enum Server {
     Rhumb,
     MapProxy,
 }
 
-fn target(cache: &str, level: u32, column: u32, row: u32) -> String {
+pub fn target(cache: &str, level: u32, column: u32, row: u32) -> String {
     format!("/wmts/{cache}/GLOBAL_WEBMERCATOR/{level:02}/{column}/{row}.png")
 }
 
 /// The sixteen tiles of the meta tile that begins there.
-fn block(column: u32, row: u32) -> impl Iterator<Item = (u32, u32)> {
+pub fn block(column: u32, row: u32) -> impl Iterator<Item = (u32, u32)> {
     (row..row + 4).flat_map(move |y| (column..column + 4).map(move |x| (x, y)))
 }
 
@@ -148,7 +148,7 @@ fn both_name_their_locks_alike() {
 }
 
 /// Clients of both servers at once for tiles of one meta tile.
-fn crowd(pair: &Pair, cache: &str, column: u32) {
+pub fn crowd(pair: &Pair, cache: &str, column: u32) {
     let tiles: Vec<(u32, u32)> = block(column, 8).collect();
     let before = pair.upstream.count();
     pair.upstream.hold();
@@ -267,7 +267,7 @@ const SEED_LEVELS_MAX: u32 = 4;
 const SEED_TILES: usize = 341;
 
 /// `mapproxy-seed` on the pair's map and cache, in a process group of its own.
-fn seeder(config: &Path, seeding: &Path, task: [&str; 2]) -> Child {
+pub fn seeder(config: &Path, seeding: &Path, task: [&str; 2]) -> Child {
     Command::new(peer("venv/bin/python"))
         .arg(peer("venv/bin/mapproxy-seed"))
         .args(["-q", "-q", "-c", "2"])

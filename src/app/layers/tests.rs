@@ -28,7 +28,7 @@ fn built<T>(caches: &str, look: impl FnOnce(&mut Builder<'_>, &[BuiltCache]) -> 
     let limits = Limits::default();
     let shared = Shared {
         limits: &limits,
-        fsync: daemon::Fsync::None,
+        fsync: crate::conf::daemon::Fsync::None,
         memory: TileMemory::new(0, Duration::ZERO),
         any_srs: false,
         auth: None,

@@ -166,7 +166,8 @@ impl TileStore for FileStore {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(io_error("read", &path, error)),
         };
-        Ok(Some(StoredTile { bytes, modified, identity: Some(TileIdentity::new(&metadata, modified)) }))
+        let identity = Some(TileIdentity::new(&metadata, modified));
+        Ok(Some(StoredTile { bytes, modified: Some(modified), identity }))
     }
 
     fn modified(&self, tile: &TileAddress) -> Result<Option<SystemTime>, CacheError> {

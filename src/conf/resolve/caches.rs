@@ -1,17 +1,16 @@
 //! Section `caches` (mapproxy-features.md §4).
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::color;
-use super::super::conf::{Backend, BandConf, CacheConf, FormatConf, GridConf, SourceKind, SourceRef};
+use super::super::conf::{BandConf, CacheConf, FormatConf, GridConf, SourceKind, SourceRef};
 use super::super::nearest::hint;
 use super::super::node::{Entry, Node, Value};
 use super::image::{extension, join};
 use super::sources::Tagged;
 use super::{Resolver, flag, text};
-use crate::cache::file::{Layout, LinkKind};
+use crate::cache::file::LinkKind;
 use crate::render::decor::Watermark;
 use crate::render::{ColorMode, Format, ImageOptions};
 
@@ -260,59 +259,6 @@ impl Resolver<'_> {
         })
     }
 
-    /// Where tiles and locks lie. Spellings are MapProxy's, because the lock's
-    /// name is a hash of the path.
-    fn store(&mut self, entry: &Entry, grids: &[Arc<GridConf>], path: &str) -> Store {
-        let node = &entry.value;
-        let empty = Node::null(node.place);
-        let cache = node.get("cache").unwrap_or(&empty);
-        let path = format!("{path}.cache");
-        let own_dir = text(cache, "directory").filter(|dir| !dir.is_empty());
-        let dir = match own_dir.clone().or_else(|| text(node, "cache_dir")) {
-            Some(dir) => self.path(&dir),
-            None => self.globals.base_dir.clone(),
-        };
-        if own_dir.is_some() && node.get("cache_dir").is_some() {
-            self.warn(cache, &path, "has `directory`; the cache's `cache_dir` is ignored");
-        }
-        let globals = self.root.get("globals").and_then(|globals| globals.get("cache"));
-        let lock_dir = match text(cache, "tile_lock_dir")
-            .or_else(|| globals.and_then(|cache| text(cache, "tile_lock_dir")))
-        {
-            Some(dir) => self.path(&dir),
-            None => dir.join("tile_locks"),
-        };
-        let kind = text(cache, "type").unwrap_or_else(|| "file".to_owned());
-        let backend = match kind.as_str() {
-            "file" => {
-                if own_dir.is_some() && grids.len() > 1 {
-                    let text = "one `directory` cannot hold several grids; give each grid a cache of its own";
-                    self.error(cache.get("directory").unwrap_or(cache), format!("{path}.directory"), text);
-                }
-                let by_name = flag(cache, "use_grid_names").unwrap_or(false);
-                let root = |grid: &Arc<GridConf>| -> PathBuf {
-                    if own_dir.is_some() {
-                        return dir.clone();
-                    }
-                    if by_name {
-                        return dir.join(&*entry.key).join(&grid.grid.name);
-                    }
-                    dir.join(format!("{}_{}", entry.key, grid.srs_text.replace(':', "")))
-                };
-                Backend::File { roots: grids.iter().map(root).collect(), layout: layout(cache) }
-            }
-            "world" => Backend::World,
-            _ => Backend::Missing { kind },
-        };
-        Store {
-            backend,
-            lock_dir,
-            coverage: self.coverage(cache, "coverage", &path),
-            directory_mode: self.mode(cache, "directory_permissions", &path),
-            file_mode: self.mode(cache, "file_permissions", &path),
-        }
-    }
-
     /// A cache made of itself, by whatever way, would never end.
     fn refuse_circles(&mut self, entries: &[Entry]) {
         let inner = |cache: &CacheConf| -> Vec<String> {
@@ -452,26 +398,6 @@ impl Resolver<'_> {
 struct CacheImage {
     options: ImageOptions,
     extension: String,
-}
-
-/// What a `cache` section comes to.
-struct Store {
-    backend: Backend,
-    lock_dir: PathBuf,
-    coverage: Option<crate::geo::Coverage>,
-    directory_mode: Option<u32>,
-    file_mode: Option<u32>,
-}
-
-fn layout(cache: &Node) -> Layout {
-    match cache.get("directory_layout").and_then(Node::text) {
-        Some("mp") => Layout::Mp,
-        Some("tms") => Layout::Tms,
-        Some("reverse_tms") => Layout::ReverseTms,
-        Some("quadkey") => Layout::Quadkey,
-        Some("arcgis") => Layout::ArcGis,
-        _ => Layout::Tc,
-    }
 }
 
 /// Outer `None`: not said.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::conf::{Globals, HttpConf, MapServerConf, Named};
+use super::super::conf::{Globals, HttpConf, MapServerConf, Named, SqliteConf};
 use super::super::node::Node;
 use super::{GridDefaults, Resolver, flag, number, text};
 use crate::geo::Srs;
@@ -32,7 +32,7 @@ pub(super) fn defaults(dir: &Path) -> (Globals, GridDefaults) {
         concurrent_requests: 0,
         base_dir: dir.join("./cache_data"),
         lock_dir: dir.join("./cache_data/tile_locks"),
-        sqlite_timeout_s: 30.0,
+        sqlite: SqliteConf { timeout_s: 30.0, wal: false },
         directory_mode: None,
         file_mode: None,
         preferred_src: Vec::new(),
@@ -122,8 +122,11 @@ impl Resolver<'_> {
         if let Some(dir) = text(cache, "lock_dir") {
             self.globals.lock_dir = self.path(&dir);
         }
-        if let Some(timeout) = self.positive(cache, "sqlite_timeout", PATH) {
-            self.globals.sqlite_timeout_s = timeout;
+        if let Some(timeout_s) = self.sqlite_timeout(cache, PATH) {
+            self.globals.sqlite.timeout_s = timeout_s;
+        }
+        if let Some(wal) = flag(cache, "sqlite_wal") {
+            self.globals.sqlite.wal = wal;
         }
         self.globals.directory_mode = self.mode(cache, "directory_permissions", PATH);
         self.globals.file_mode = self.mode(cache, "file_permissions", PATH);

@@ -1,7 +1,8 @@
 //! Section `layers` (mapproxy-features.md §6).
 
 use super::super::conf::{
-    Identifier, KeywordList, LayerAttribution, LayerConf, LayerMd, Logo, MetadataUrl, SourceKind, SourceRef,
+    Backend, Identifier, KeywordList, LayerAttribution, LayerConf, LayerMd, Logo, MetadataUrl, SourceKind,
+    SourceRef,
 };
 use super::super::nearest::hint;
 use super::super::node::{Entry, Node};
@@ -79,7 +80,7 @@ impl Resolver<'_> {
             .collect();
         let nominal_scale = number(node, "nominal_scale")
             .or_else(|| number(node, "nominal_res").map(|res| res / PIXEL_SIZE_M));
-        LayerConf {
+        let layer = LayerConf {
             tile_caches: if name.is_none() {
                 Vec::new()
             } else if has("tile_sources") {
@@ -100,6 +101,38 @@ impl Resolver<'_> {
             res: self.res_bounds(node, path),
             dimensions: self.dimensions(node, path),
             nominal_scale,
+        };
+        self.refuse_dimensions(&layer, node, path);
+        layer
+    }
+
+    /// Tiles of several dimension values would overwrite each other in a cache
+    /// whose tiles have a place only for level, column and row.
+    fn refuse_dimensions(&mut self, layer: &LayerConf, node: &Node, path: &str) {
+        let Some(dimensions) = node.get("dimensions").filter(|_| !layer.dimensions.is_empty()) else {
+            return;
+        };
+        let cache_of = |source: &SourceRef| match source {
+            SourceRef::Cache(name) => Some(name.clone()),
+            SourceRef::Source { .. } => None,
+        };
+        let mut open: Vec<String> = layer.sources.iter().filter_map(cache_of).collect();
+        open.extend(layer.tile_caches.iter().cloned());
+        let mut seen = std::collections::HashSet::new();
+        while let Some(name) = open.pop() {
+            let Some(cache) = self.caches.get(&name).filter(|_| seen.insert(name.clone())) else { continue };
+            open.extend(cache.sources.iter().filter_map(cache_of));
+            let keeps_rows = matches!(
+                cache.backend,
+                Backend::MbTiles { .. } | Backend::Sqlite { .. } | Backend::GeoPackage { .. }
+            );
+            if !cache.disable_storage && keeps_rows {
+                let text = format!(
+                    "the cache `{name}` cannot tell tiles of several dimension values apart; make it of \
+                     `type: file` or give it `disable_storage: true`"
+                );
+                self.error(dimensions, format!("{path}.dimensions"), text);
+            }
         }
     }
 

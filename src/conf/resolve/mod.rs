@@ -15,6 +15,7 @@ mod inspire;
 mod layers;
 mod services;
 mod sources;
+mod stores;
 mod time;
 
 use std::collections::{HashMap, HashSet};

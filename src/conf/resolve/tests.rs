@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use crate::cache::file::{Layout, LinkKind};
-use crate::conf::conf::{Backend, CacheConf, Conf, ResBounds, SourceKind, SourceRef, TimeSpec};
+use crate::conf::conf::{Backend, CacheConf, Conf, ResBounds, SourceKind, SourceRef, SqliteConf, TimeSpec};
 use crate::conf::load::{Loaded, load_with};
 use crate::conf::{FileSet, Finding, load_embedded};
 use crate::geo::Origin;
@@ -92,6 +92,51 @@ fn paths_of_caches() {
     let c = cache(&conf, "c");
     assert_eq!((c.link_single_color, c.file_mode), (Some(LinkKind::Symlink), Some(0o640)));
     assert_eq!((c.extension.as_str(), c.image.format), ("png8", Format::Png));
+}
+
+#[test]
+fn places_of_databases() {
+    let conf = conf(
+        "grids: {south: {base: GLOBAL_WEBMERCATOR, origin: sw}}\n\
+         caches:\n  a: {sources: [], grids: [south], cache: {type: mbtiles}}\n\
+         \x20 b: {sources: [], grids: [south], cache_dir: /data, cache: {type: mbtiles, filename: maps/b.db, sqlite_wal: false}}\n\
+         \x20 c: {sources: [], grids: [south], cache: {type: mbtiles, filename: ./c.mbtiles, sqlite_timeout: 0}}\n\
+         \x20 d: {sources: [], grids: [south, GLOBAL_GEODETIC], cache: {type: sqlite, ttl: 60}}\n\
+         \x20 e: {sources: [], grids: [south], cache: {type: sqlite, directory: levels, sqlite_timeout: 1.5}}\n\
+         \x20 f: {sources: [], grids: [GLOBAL_WEBMERCATOR, GLOBAL_GEODETIC], cache: {type: geopackage}}\n\
+         \x20 g: {sources: [], grids: [GLOBAL_WEBMERCATOR], cache: {type: geopackage, filename: ./g.db, table_name: t-1}}\n\
+         \x20 h: {sources: [], grids: [GLOBAL_WEBMERCATOR], cache: {type: geopackage, directory: x, levels: true}}\n\
+         globals: {cache: {base_dir: ../store, sqlite_timeout: 7, sqlite_wal: true}}\n",
+    );
+    let sqlite = |timeout_s, wal| SqliteConf { timeout_s, wal };
+    let spelled = |name: &str| match cache(&conf, name).backend {
+        Backend::MbTiles { file, sqlite } => (vec![file.to_string_lossy().into_owned()], sqlite, 0),
+        Backend::Sqlite { roots, sqlite, ttl_s } => {
+            (roots.iter().map(|root| root.to_string_lossy().into_owned()).collect(), sqlite, ttl_s)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(spelled("a"), (vec!["/map/../store/a.mbtiles".to_owned()], sqlite(7.0, true), 0));
+    assert_eq!(spelled("b"), (vec!["/data/maps/b.db".to_owned()], sqlite(7.0, false), 0));
+    assert_eq!(spelled("c"), (vec!["/map/./c.mbtiles".to_owned()], sqlite(0.0, true), 0));
+    let levels = ["/map/../store/d/south", "/map/../store/d/GLOBAL_GEODETIC"].map(str::to_owned);
+    assert_eq!(spelled("d"), (levels.to_vec(), sqlite(7.0, true), 60));
+    assert_eq!(spelled("e"), (vec!["/map/levels/south".to_owned()], sqlite(1.5, true), 0));
+    let package = |name: &str| match cache(&conf, name).backend {
+        Backend::GeoPackage { grids, levels, sqlite } => {
+            let told =
+                grids.iter().map(|grid| format!("{} {} {}", grid.path.display(), grid.table, grid.epsg));
+            (told.collect::<Vec<_>>(), levels, sqlite)
+        }
+        other => panic!("{other:?}"),
+    };
+    let both =
+        ["/map/../store/f.gpkg f_GLOBAL_WEBMERCATOR 3857", "/map/../store/f.gpkg f_GLOBAL_GEODETIC 4326"];
+    assert_eq!(package("f"), (both.map(str::to_owned).to_vec(), false, sqlite(7.0, false)));
+    assert_eq!(package("g").0, ["/map/./g.db t-1 3857"]);
+    let levels = "/map/x/GLOBAL_WEBMERCATOR h_GLOBAL_WEBMERCATOR 3857".to_owned();
+    assert_eq!(package("h"), (vec![levels], true, sqlite(7.0, false)));
+    assert_eq!(cache(&conf, "e").lock_dir.to_str(), Some("/map/levels/tile_locks"));
 }
 
 #[test]
@@ -193,6 +238,27 @@ fn every_fault_is_named_with_its_place() {
         (
             "caches: {c: {sources: [], grids: [GLOBAL_MERCATOR, GLOBAL_GEODETIC], cache: {type: file, directory: x}}}",
             "one `directory` cannot hold several grids",
+        ),
+        (
+            "caches: {c: {sources: [], grids: [GLOBAL_MERCATOR, GLOBAL_GEODETIC], cache: {type: mbtiles}}}",
+            "caches.c.cache: one MBTiles file cannot hold several grids",
+        ),
+        (
+            "caches: {c: {sources: [], grids: [GLOBAL_MERCATOR, GLOBAL_GEODETIC], cache: {type: geopackage, table_name: t}}}",
+            "caches.c.cache.table_name: one table cannot hold several grids",
+        ),
+        (
+            "caches: {c d: {sources: [], cache: {type: geopackage}}}",
+            "caches.c d.cache.table_name: a table cannot be named `c d_GLOBAL_MERCATOR`",
+        ),
+        (
+            "caches: {c: {sources: [], cache: {type: sqlite, sqlite_timeout: -1}}}",
+            "caches.c.cache.sqlite_timeout: must be a number of seconds, 0 or more",
+        ),
+        (
+            "caches: {in: {sources: [], cache: {type: sqlite}}, c: {sources: [in]}}\n\
+             layers: [{name: a, title: A, sources: [c], dimensions: {height: {values: [1]}}}]",
+            "2:56: error: layers[0].dimensions: the cache `in` cannot tell tiles of several dimension values apart",
         ),
         (
             "caches: {c: {sources: [], refresh_before: {time: soon}}}",

@@ -83,9 +83,9 @@ static WATERMARK: Table = Table {
 static BACKENDS: &[Variant] = &[
     Variant { name: "file", tables: &[&BACKEND, &BACKEND_MODES, &FILE], status: Status::Works },
     Variant { name: "world", tables: &[&WORLD], status: Status::Works },
-    Variant { name: "sqlite", tables: &[&BACKEND, &BACKEND_MODES, &SQLITE], status: Status::Missing },
-    Variant { name: "mbtiles", tables: &[&BACKEND, &BACKEND_MODES, &MBTILES], status: Status::Missing },
-    Variant { name: "geopackage", tables: &[&BACKEND, &BACKEND_MODES, &GEOPACKAGE], status: Status::Missing },
+    Variant { name: "sqlite", tables: &[&BACKEND, &BACKEND_MODES, &SQLITE], status: Status::Works },
+    Variant { name: "mbtiles", tables: &[&BACKEND, &BACKEND_MODES, &MBTILES], status: Status::Works },
+    Variant { name: "geopackage", tables: &[&BACKEND, &BACKEND_MODES, &GEOPACKAGE], status: Status::Works },
     Variant { name: "compact", tables: &[&BACKEND, &BACKEND_MODES, &COMPACT], status: Status::Missing },
     Variant { name: "s3", tables: &[&BACKEND, &S3], status: Status::Missing },
     Variant { name: "azureblob", tables: &[&BACKEND, &AZURE], status: Status::Missing },

@@ -374,6 +374,31 @@ fn tiles_in_memory_are_not_read_again_until_they_are_replaced() {
     assert_eq!(cache.options.memory.usage().decoded_hits, 2);
 }
 
+/// Rows have neither path nor time: pixels are known by the bytes they came from.
+#[test]
+fn pixels_of_rows_are_known_by_their_bytes() {
+    let store = FakeStore::new();
+    store.keeps_rows.store(true, Ordering::Relaxed);
+    let reading = cache(&store, vec![], |_| {});
+    for color in [[1, 2, 3, 255], [4, 5, 6, 255], [1, 2, 3, 255]] {
+        store.put(tile(1, 1), &png(color), SystemTime::now());
+        store.put(tile(2, 2), &png(color), SystemTime::now());
+        for at in [tile(1, 1), tile(2, 2)] {
+            let found = reading.rasters(&[Some(at)], None, &Turn::ungated()).unwrap();
+            assert_eq!(found[0].0.as_ref().and_then(|r| render::merge::single_color(r)), Some(color));
+        }
+    }
+    assert_eq!(reading.options.memory.usage().decoded_hits, 4, "two colours were decoded");
+    // Made or found, such a tile bears no time, and `refresh_before` has it made anew.
+    let source = arc(FakeLayer::painting(&mercator()));
+    let making = cache(&store, over(&source), refreshed);
+    for asked in 1..=2 {
+        assert_eq!(one(&making, tile(3, 3)).unwrap().expect("a tile").modified, None);
+        assert_eq!(source.asked(), asked);
+    }
+    assert!(store.holds(tile(3, 3)));
+}
+
 #[test]
 fn coverage_keeps_tiles_out_and_clips_those_at_its_edge() {
     let grid = mercator();
