@@ -76,7 +76,8 @@ pub fn show(visit: &Visit<'_>) -> Answer {
     let wms = visit.services.wms.as_deref();
     let mut list = List::default();
     for layer in wms.map(wms_layers).unwrap_or_default() {
-        *list.layer(&layer.name.clone(), "") = layer;
+        let name = layer.name.clone();
+        *list.layer(&name, "") = layer;
     }
     visit.add_tile_layers(&mut list);
     visit.add_collections(&mut list);

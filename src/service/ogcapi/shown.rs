@@ -17,6 +17,10 @@ impl OgcApi {
     }
 
     /// All collections, in the order of the configuration.
+    pub fn collection_nodes(&self) -> impl Iterator<Item = &LayerNode> {
+        self.names.iter().filter_map(|name| self.collection_node(name))
+    }
+
     pub fn collection_node(&self, name: &str) -> Option<&LayerNode> {
         self.layers.find(name).map(|at| self.layers.node(at))
     }
