@@ -56,7 +56,7 @@ async function view(context, size, viewer) {
   check(news() > 0, `${what}: no request for the map`);
   check(first.water > SHARE_MIN && first.land > SHARE_MIN, `${what}: the map shows ${JSON.stringify(first)}`);
   check(await isNarrow(page), `${what}: wider than the window`);
-  await page.screenshot({ path: join(directory, `${viewer.name}-${size.name}.png`), fullPage: true });
+  await page.screenshot({ path: join(directory, `${viewer.name}-${size.name}.png`) });
 
   const zoomOf = () => page.evaluate(() => window.demo.map.getView().getResolution());
   const before = await zoomOf();

@@ -29,6 +29,14 @@ const VIEWERS = [
 const codeOf = (page) => page.evaluate(() => window.demo.map.getView().getProjection().getCode());
 const shot = (page, name, options) => page.screenshot({ path: join(directory, `${name}.png`), ...options });
 
+// The upper and the lower end of a page with a map, which a picture of the whole page would squeeze.
+async function shots(page, name) {
+  await shot(page, name);
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+  await shot(page, `${name}-lower`);
+  await page.evaluate(() => scrollTo(0, 0));
+}
+
 async function place(page, what, name) {
   await moveTo(page, ...PLACES[await codeOf(page)]);
   const wrong = await misplaced(page);
@@ -58,13 +66,15 @@ async function view(context, size, viewer) {
   const small = await smallTargets(page, size.name === 'phone' ? 44 : 36);
   check(small.length === 0, `${what}: too small to press: ${small.join('; ')}`);
   await place(page, what, viewer.name);
-  await shot(page, `${viewer.name}-${size.name}`, { fullPage: true });
+  await shots(page, `${viewer.name}-${size.name}`);
 
   const before = await page.evaluate(() => window.demo.map.getView().getResolution());
   await moved(page, () => page.getByRole('button', { name: 'Zoom in' }).click());
   check(await page.evaluate(() => window.demo.map.getView().getResolution()) < before, `${what}: the button does not zoom`);
   asksFor(viewer.asks, 'zooming in');
   check(!await misplaced(page), `${what}: zoomed in: ${await misplaced(page)}`);
+  // Farther than a tile is wide, at the width of a phone too.
+  await drag(page);
   await drag(page);
   asksFor(viewer.asks, 'dragging');
   check(!await misplaced(page), `${what}: dragged: ${await misplaced(page)}`);
@@ -174,7 +184,7 @@ async function lookAround(context, size) {
   check((await page.locator('h1').textContent()).includes('<img src=x onerror=alert(1)>'), `${what}: the title is not text`);
   // In the other scheme of colours, by the keyboard.
   await readable(page, what);
-  await shot(page, `looks-dark-${size.name}`, { fullPage: true });
+  await shots(page, `looks-dark-${size.name}`);
   check((await ringless(page, 20)).length === 0, `${what}: no ring shows the focus`);
   await page.locator('#map').hover();
   check(/^-?[\d.]+, -?[\d.]+$/.test(await page.locator('#position').textContent()), `${what}: no coordinates under the pointer`);
@@ -276,7 +286,7 @@ async function standard(context, size) {
     await moveTo(page, ...PLACES[code]);
     const wrong = await misplaced(page);
     check(!wrong, `${what}: ${path}: ${wrong}`);
-    await shot(page, `ogcapi-${name}-${size.name}`, { fullPage: true });
+    await shots(page, `ogcapi-${name}-${size.name}`);
   }
   await page.close();
 }
