@@ -374,6 +374,11 @@ impl MapLayer for DebugLayer {
         None
     }
 
+    /// Each tile tells of itself.
+    fn supports_meta_tiles(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

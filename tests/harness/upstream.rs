@@ -153,8 +153,9 @@ fn serve(shared: &Shared, stream: TcpStream) {
         shared.arrived.notify_all();
         let held = lock(&shared.held);
         drop(shared.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
-        let keep = answer(&mut writer, &target, (shared.script)(&target));
+        // Whoever reads the answer may be back before this thread runs again.
         shared.under_way.fetch_sub(1, Ordering::SeqCst);
+        let keep = answer(&mut writer, &target, (shared.script)(&target));
         if !keep || shared.stopping.load(Ordering::SeqCst) {
             return;
         }

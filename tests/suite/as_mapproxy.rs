@@ -184,3 +184,28 @@ fn the_first_page_names_whom_it_stands_for() {
     assert!(daemon.get("/").text().contains("MapProxy"));
     daemon.stop();
 }
+
+/// A debug source in a cache draws single tiles: one of a whole block would
+/// tell its text in the first of them only.
+#[test]
+fn a_debug_source_tells_of_each_tile() {
+    let dir = TestDir::new("debug-tiles");
+    let upstream = Upstream::start();
+    let map = map(&upstream, dir.path(), "meta_size: [2, 2]")
+        .replace("sources: [mock]", "sources: [told]")
+        .replace("sources:\n", "sources:\n  told: {type: debug}\n");
+    let daemon = Setup::new(&dir, map.clone()).start();
+    for (column, row) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        let tile = raster(&ok(daemon.get(&target(1, column, row)))).expect("a tile");
+        let mut inks: Vec<[u8; 4]> = tile.pixels.as_chunks::<4>().0.to_vec();
+        inks.sort_unstable();
+        inks.dedup();
+        assert!(inks.len() > 1, "{column}/{row} is empty");
+    }
+    daemon.stop();
+    // With a source of whole maps it can share no meta tiles.
+    let mixed = map.replace("sources: [told]", "sources: [mock, told]");
+    let (code, log) = Setup::new(&dir, mixed).try_start().err().expect("a refusal");
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("cannot share meta tiles"), "{log}");
+}

@@ -323,14 +323,15 @@ impl Resolver<'_> {
                             }
                         }
                     }
-                    Some(SourceKind::OgcApiTiles { .. }) => tiled += 1,
+                    // A debug source tells of each tile.
+                    Some(SourceKind::OgcApiTiles { .. } | SourceKind::Debug) => tiled += 1,
                     Some(_) => maps += 1,
                     None => {}
                 }
             }
             let meta = cache.meta_size != (1, 1) || cache.meta_buffer_px > 0;
             if tiled > 0 && maps > 0 && meta {
-                let text = "mixes tile sources with others, which cannot share meta tiles; set `meta_size: [1, 1]` and `meta_buffer: 0`";
+                let text = "mixes sources of single tiles with others, which cannot share meta tiles; set `meta_size: [1, 1]` and `meta_buffer: 0`";
                 found.push((entry, text.to_owned()));
             }
         }
