@@ -512,6 +512,9 @@ fn pairs(random: &mut Random, make: fn(&mut Random) -> Pairs) -> Asked {
     let path =
         *random.pick(&["/service", "/service", "/service", "/ows", "/wms", "/service/", "/service/more"]);
     if random.between(0, 40) == 0 {
+        return Asked { target: path.to_owned(), form: Some(query), changed };
+    }
+    if random.between(0, 40) == 0 {
         return Asked { target: format!("{path}?{query}"), form: Some(String::new()), changed };
     }
     Asked { target: format!("{path}?{query}"), form: None, changed }

@@ -149,6 +149,14 @@ const LISTED: &[Listed] = &[
         },
     },
     Listed {
+        reason: "POST: a form is read here, the query only there",
+        holds: |asked, _, theirs| {
+            let is_missed =
+                theirs.status == 400 && theirs.text().contains("The service parameter is missing");
+            asked.form.as_ref().is_some_and(|form| !form.is_empty()) && is_missed
+        },
+    },
+    Listed {
         reason: "sentences: a tile out of range, a WMTS request that is none; letters of a path beyond ASCII",
         holds: |_, ours, theirs| {
             let theirs = replaced(theirs, &[OUT_OF_RANGE, ("Ã¤", "ä")]);

@@ -18,7 +18,7 @@ use crate::wms_info::{STYLE_IN, STYLE_OUT, talkative};
 pub use grammar::Asked;
 
 /// For each of the two services.
-const REQUESTS: usize = 1200;
+const REQUESTS: usize = 800;
 
 pub struct Both {
     pub daemon: Daemon,
