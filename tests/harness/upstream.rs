@@ -3,7 +3,7 @@
 //! own address (`painted.rs`), as WMS (`/wms?…BBOX=…`) and as tiles
 //! (`/z/x/y.png`, row from the north).
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -27,14 +27,24 @@ pub enum Answer {
     Endless,
     /// A close without an answer.
     Dropped,
+    /// This status with these header fields (`Set-Cookie: a=b`) and these bytes.
+    Full(u16, Vec<String>, Vec<u8>),
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub method: String,
+    pub target: String,
+    /// The header fields, as they came, in one text.
+    pub fields: String,
+    pub body: String,
 }
 
 type Script = dyn Fn(&str) -> Answer + Send + Sync;
 
 struct Shared {
-    targets: Mutex<Vec<String>>,
-    /// The header fields of each request, as they came, in one text.
-    fields: Mutex<Vec<String>>,
+    asked: Mutex<Vec<Asked>>,
     arrived: Condvar,
     /// While set, requests wait before they are answered.
     held: Mutex<bool>,
@@ -61,8 +71,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the mock upstream");
         let address = listener.local_addr().expect("the mock's address");
         let shared = Arc::new(Shared {
-            targets: Mutex::new(Vec::new()),
-            fields: Mutex::new(Vec::new()),
+            asked: Mutex::new(Vec::new()),
             arrived: Condvar::new(),
             held: Mutex::new(false),
             released: Condvar::new(),
@@ -88,18 +97,23 @@ impl Upstream {
         format!("http://{}{path}", self.address)
     }
 
+    /// The requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        lock(&self.shared.asked).clone()
+    }
+
     /// Targets asked for so far.
     pub fn targets(&self) -> Vec<String> {
-        lock(&self.shared.targets).clone()
+        lock(&self.shared.asked).iter().map(|asked| asked.target.clone()).collect()
     }
 
     /// Header fields of the requests so far.
     pub fn fields(&self) -> Vec<String> {
-        lock(&self.shared.fields).clone()
+        lock(&self.shared.asked).iter().map(|asked| asked.fields.clone()).collect()
     }
 
     pub fn count(&self) -> usize {
-        lock(&self.shared.targets).len()
+        lock(&self.shared.asked).len()
     }
 
     /// The most requests that were under way at once.
@@ -119,13 +133,13 @@ impl Upstream {
 
     /// Waits until `count` requests have arrived.
     pub fn await_count(&self, count: usize) {
-        let targets = lock(&self.shared.targets);
-        let (targets, timeout) = self
+        let asked = lock(&self.shared.asked);
+        let (asked, timeout) = self
             .shared
             .arrived
-            .wait_timeout_while(targets, super::PATIENCE, |t| t.len() < count)
+            .wait_timeout_while(asked, super::PATIENCE, |asked| asked.len() < count)
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "{} of {count} requests reached the upstream", targets.len());
+        assert!(!timeout.timed_out(), "{} of {count} requests reached the upstream", asked.len());
     }
 }
 
@@ -145,11 +159,15 @@ fn serve(shared: &Shared, stream: TcpStream) {
     let Ok(writer) = stream.try_clone() else { return };
     let mut reader = BufReader::new(stream);
     let mut writer = writer;
-    while let Some((target, fields)) = read_head(&mut reader) {
+    while let Some(asked) = read_request(&mut reader) {
         let now = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         shared.peak.fetch_max(now, Ordering::SeqCst);
-        lock(&shared.fields).push(fields);
-        lock(&shared.targets).push(target.clone());
+        // A form is a query by another way.
+        let target = match asked.body.as_str() {
+            "" => asked.target.clone(),
+            form => format!("{}{}{form}", asked.target, if asked.target.contains('?') { '&' } else { '?' }),
+        };
+        lock(&shared.asked).push(asked);
         shared.arrived.notify_all();
         let held = lock(&shared.held);
         drop(shared.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
@@ -162,20 +180,29 @@ fn serve(shared: &Shared, stream: TcpStream) {
     }
 }
 
-/// Target and header fields.
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
-    let target = line.split_whitespace().nth(1)?.to_owned();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
     let mut fields = String::new();
+    let mut length = 0;
     loop {
         line.clear();
         reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
         if line.trim().is_empty() {
-            return Some((target, fields));
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().ok()?;
         }
         fields.push_str(&line);
     }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Asked { method, target, fields, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// Sends the answer; whether the connection is kept.
@@ -218,11 +245,16 @@ fn answer(writer: &mut TcpStream, target: &str, answer: Answer) -> bool {
         Answer::Status(status) => send(status, "text/plain", b"as the test wants it", 0),
         Answer::Bytes(kind, body) => send(200, kind, &body, 0),
         Answer::Dropped => false,
+        Answer::Full(status, fields, body) => {
+            let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+            let head = format!("HTTP/1.1 {status} Mock\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+            writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&body)).is_ok()
+        }
     }
 }
 
 /// The picture that a target asks for.
-fn paint(target: &str) -> Option<Vec<u8>> {
+pub fn paint(target: &str) -> Option<Vec<u8>> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if query.is_empty() {
         let numbers: Vec<u32> = path
