@@ -237,6 +237,8 @@ impl Daemon {
 pub mod auth;
 pub mod decorate;
 
+#[cfg(test)]
+pub(crate) use read::DAEMON_FILE;
 pub use read::{Reach, find_reach, load, load_spawned};
 
 mod read;

@@ -14,7 +14,8 @@ use crate::conf::schema::{Kind, Table, key};
 use crate::wire::forwarded::{Family, Proxies};
 use crate::wire::network::Networks;
 
-static FILE: Kind = Map(&[&DAEMON]);
+/// The whole file.
+pub static DAEMON_FILE: Kind = Map(&[&DAEMON]);
 
 static DAEMON: Table = Table {
     path: "",
@@ -208,7 +209,7 @@ fn read(
     for (key, first, second) in remarks.duplicates {
         findings.error(second, key, format!("the key is in line {} already", first.line));
     }
-    Checker::new(findings, true).check(&root, &FILE);
+    Checker::new(findings, true).check(&root, &DAEMON_FILE);
     let reader = Reader { dir: path.parent().unwrap_or(Path::new("/")), root: &root };
     let listen = reader.listen(spawner, findings);
     reader.check_remote_user(&listen, findings);

@@ -440,7 +440,7 @@ fn three_thousand_layers_load() {
 /// Cuts, swaps and repeats pieces of a sound file: whatever comes out, it is
 /// answered with a configuration or with an error.
 fn mutated(cuts: &[(usize, usize, u8)]) -> String {
-    const SOUND: &str = include_str!("../keys/sample.yaml");
+    const SOUND: &str = include_str!("sample.yaml");
     let mut text: Vec<char> = SOUND.chars().collect();
     for &(at, length, kind) in cuts {
         let at = at % text.len();

@@ -3,7 +3,7 @@
 use super::super::schema::Kind::{
     Any, Bool, Choice, Date, Int, List, Map, Named, Number, OneOf, Text, Typed,
 };
-use super::super::schema::{Kind, Status, Table, Variant, key, need};
+use super::super::schema::{Kind, Status, Table, Variant, idle, key, need};
 use super::{KEYWORDS, NUMBERS, TEXTS};
 
 pub(super) static SERVICES: Table = Table {
@@ -18,8 +18,13 @@ pub(super) static SERVICES: Table = Table {
     ],
 };
 
-static KML: Table =
-    Table { path: "services.kml", keys: &[key("use_grid_names", Bool), key("md", Map(&[&SERVICE_MD]))] };
+static KML: Table = Table {
+    path: "services.kml",
+    keys: &[
+        key("use_grid_names", Bool),
+        idle("md", Map(&[&SERVICE_MD]), "documents of KML bear nothing but the name of the layer"),
+    ],
+};
 
 static TMS: Table = Table {
     path: "services.tms",
