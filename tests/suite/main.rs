@@ -15,5 +15,6 @@ mod cache_faults;
 mod callbacks;
 mod command_line;
 mod control;
+mod corpora;
 mod crowd;
 mod daemon_file;
