@@ -79,6 +79,23 @@ fn maps_are_listed_where_the_file_says_so() {
     }
 }
 
+/// A text of one colour covers what lies below it, or half of it.
+#[test]
+fn decorations_cover_as_much_as_the_file_says() {
+    let upstream = Upstream::start();
+    for (opacity, covers) in [("1", true), ("0.5", false)] {
+        let dir = TestDir::new("file-opacity");
+        let yaml = format!(
+            "decorate: [{{text: X, place: centre, size_px: 60, color: '#ff00ff', ground: no, opacity: {opacity}}}]\n"
+        );
+        let daemon = Setup::new(&dir, painted_map(&upstream)).workers(1).daemon_yaml(&yaml).start();
+        let raster = crate::harness::compare::raster(&daemon.get(MAP).body).expect("a map");
+        let found = raster.pixels.chunks_exact(4).any(|pixel| pixel == [255, 0, 255, 255]);
+        assert_eq!(found, covers, "{opacity}");
+        daemon.stop();
+    }
+}
+
 fn sha256(key: &str) -> String {
     digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -188,22 +188,31 @@ fn a_busy_database_holds_up_its_own_tiles_alone() {
     daemon.stop();
 }
 
+/// In files of either kind, whether the cache says so or all of them.
 #[test]
 fn who_has_no_patience_makes_the_tile_himself() {
-    let dir = TestDir::new("database-impatient");
-    let upstream = Upstream::start();
-    let daemon = Setup::new(&dir, map(&upstream, dir.path(), SINGLE, ", sqlite_timeout: 0")).start();
-    fetch(&daemon, "one", 1, 20);
-    let other = open(&dir, "one");
-    other.execute_batch("BEGIN EXCLUSIVE").expect("the file for us alone");
-    fetch(&daemon, "one", 1, 20);
-    assert_eq!(upstream.count(), 2);
-    daemon.await_log("one: counts as missing: somebody else writes to", 1);
-    daemon.await_log("one: tile not stored: somebody else writes to", 1);
-    drop(other);
-    fetch(&daemon, "one", 1, 20);
-    assert_eq!(upstream.count(), 2);
-    daemon.stop();
+    for (cache, of_cache, of_all) in [
+        ("one", ", sqlite_timeout: 0", ""),
+        ("levels", ", sqlite_timeout: 0", ""),
+        ("one", "", "sqlite_timeout: 0, "),
+    ] {
+        let dir = TestDir::new("database-impatient");
+        let upstream = Upstream::start();
+        let text = map(&upstream, dir.path(), SINGLE, of_cache);
+        let text = text.replace("cache: {base_dir:", &format!("cache: {{{of_all}base_dir:"));
+        let daemon = Setup::new(&dir, text).start();
+        fetch(&daemon, cache, 1, 20);
+        let other = open(&dir, cache);
+        other.execute_batch("BEGIN EXCLUSIVE").expect("the file for us alone");
+        fetch(&daemon, cache, 1, 20);
+        assert_eq!(upstream.count(), 2);
+        daemon.await_log(&format!("{cache}: counts as missing: somebody else writes to"), 1);
+        daemon.await_log(&format!("{cache}: tile not stored: somebody else writes to"), 1);
+        drop(other);
+        fetch(&daemon, cache, 1, 20);
+        assert_eq!(upstream.count(), 2);
+        daemon.stop();
+    }
 }
 
 /// A map of just one tile, drawn from decoded pixels.

@@ -163,7 +163,7 @@ fn white(bytes: usize) -> Vec<u8> {
 /// A tile that lies in memory is not read again as long as the file looks the same.
 #[test]
 fn memory_holds_tiles_or_not() {
-    for (limits, from_memory) in [("", true), ("cache_memory_bytes: 0", false)] {
+    for (limits, from_memory) in [("stored_trust_ms: 0", true), ("cache_memory_bytes: 0", false)] {
         let (dir, upstream) = (TestDir::new("limits-memory"), Upstream::start());
         let daemon = start(&dir, &upstream, limits);
         check_tile(&daemon);
@@ -178,6 +178,23 @@ fn memory_holds_tiles_or_not() {
         file.set_modified(old.modified().unwrap_or(SystemTime::UNIX_EPOCH)).expect("the old time");
         let is_old = painted::check(&daemon.get(TILE).body, 5, 17, 11).is_ok();
         assert_eq!(is_old, from_memory, "{limits}");
+        daemon.stop();
+    }
+}
+
+/// And for a while nobody looks whether the file is still the same.
+#[test]
+fn a_stored_tile_is_trusted_for_so_long() {
+    for (trust_ms, from_memory) in [(EVER_MS, true), ("0", false)] {
+        let (dir, upstream) = (TestDir::new("limits-trust"), Upstream::start());
+        let daemon = start(&dir, &upstream, &format!("stored_trust_ms: {trust_ms}"));
+        check_tile(&daemon);
+        check_tile(&daemon);
+        let path =
+            dir.files().into_iter().find(|path| path.ends_with("017/000/000/011.png")).expect("the tile");
+        daemon.replace(&path, "");
+        std::fs::write(&path, painted::tile(5, 1, 1)).expect("another tile");
+        assert_eq!(painted::check(&daemon.get(TILE).body, 5, 17, 11).is_ok(), from_memory, "{trust_ms}");
         daemon.stop();
     }
 }

@@ -11,6 +11,7 @@ const DAY_S: u64 = 24 * HOUR_S;
 fn rows() -> Vec<Row> {
     let mut rows = made();
     rows.extend(kept());
+    rows.extend(databases());
     rows.extend(refreshed());
     rows.extend(watermarks());
     rows.extend(bands());
@@ -138,6 +139,47 @@ fn kept() -> Vec<Row> {
             .given("caches/maps/cache/file_permissions", "'644'")
             .put("caches/maps/cache/file_permissions", "'640'")
             .see(mode(STORED), "644", "640"),
+    ]
+}
+
+/// Caches in databases: which file has come to be.
+fn databases() -> Vec<Row> {
+    let store =
+        |keys: &'static str, cache: &'static str| row(keys).given("caches/maps/cache", cache).ask(TILE);
+    vec![
+        store("caches.*.cache(sqlite).directory", "{type: sqlite}")
+            .put("caches/maps/cache/directory", "'{DATA}/here'")
+            .see(there("maps/GLOBAL_WEBMERCATOR/5.mbtiles"), "file", "-")
+            .see(there("here/5.mbtiles"), "-", "file"),
+        store("caches.*.cache(mbtiles).filename", "{type: mbtiles}")
+            .put("caches/maps/cache/filename", "'{DATA}/here.mbtiles'")
+            .see(there("maps.mbtiles"), "file", "-")
+            .see(there("here.mbtiles"), "-", "file"),
+        store("caches.*.cache(geopackage).filename", "{type: geopackage}")
+            .put("caches/maps/cache/filename", "'{DATA}/here.gpkg'")
+            .see(there("maps.gpkg"), "file", "-")
+            .see(there("here.gpkg"), "-", "file"),
+        store("caches.*.cache(geopackage).levels", "{type: geopackage}")
+            .put("caches/maps/cache/levels", "true")
+            .see(there("maps.gpkg"), "file", "-")
+            .see(there("maps/GLOBAL_WEBMERCATOR"), "-", "?"),
+        store("caches.*.cache(geopackage).directory", "{type: geopackage, levels: true}")
+            .put("caches/maps/cache/directory", "'{DATA}/here'")
+            .see(there("here"), "-", "directory"),
+        store("caches.*.cache(geopackage).table_name", "{type: geopackage}")
+            .put("caches/maps/cache/table_name", "ours")
+            .see(named_in("maps.gpkg", "ours"), "no", "yes"),
+        store("caches.*.cache(mbtiles).sqlite_wal", "{type: mbtiles}")
+            .put("caches/maps/cache/sqlite_wal", "true")
+            .see(is_wal("maps.mbtiles"), "no", "yes"),
+        store("caches.*.cache(sqlite).sqlite_wal", "{type: sqlite}")
+            .put("caches/maps/cache/sqlite_wal", "true")
+            .see(is_wal("maps/GLOBAL_WEBMERCATOR/5.mbtiles"), "no", "yes"),
+        store("globals.cache.sqlite_wal", "{type: mbtiles}").put("globals/cache/sqlite_wal", "true").see(
+            is_wal("maps.mbtiles"),
+            "no",
+            "yes",
+        ),
     ]
 }
 

@@ -370,6 +370,23 @@ pub fn mode(path: &'static str) -> Look {
     })
 }
 
+/// Whether a database keeps a write-ahead log: its header says so.
+pub fn is_wal(path: &'static str) -> Look {
+    look(format!("write-ahead log of {path}"), move |seen| {
+        let bytes = std::fs::read(seen.data.join(path)).unwrap_or_default();
+        bytes.get(18).map_or(NONE.into(), |version| if *version == 2 { "yes".into() } else { "no".into() })
+    })
+}
+
+/// Whether a file holds a word.
+pub fn named_in(path: &'static str, word: &'static str) -> Look {
+    look(format!("{word} in {path}"), move |seen| {
+        let bytes = std::fs::read(seen.data.join(path)).unwrap_or_default();
+        let found = bytes.windows(word.len()).any(|w| w == word.as_bytes());
+        if found { "yes".into() } else { "no".into() }
+    })
+}
+
 /// A parameter of the last request to the CGI program of the tests, which
 /// notes them in the directory where it runs.
 pub fn noted(name: &'static str) -> Look {
