@@ -10,6 +10,7 @@ pub mod extent;
 pub mod grid;
 mod mercator;
 pub mod metagrid;
+pub mod ogc;
 mod polygon_text;
 pub mod proj;
 mod resolutions;

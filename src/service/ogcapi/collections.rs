@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::landing::{HTML, JSON, list_title};
 use super::refusal::Refusal;
 use super::subject::Scope;
-use super::{OgcApi, Visit, crs, request, scope_path};
-use crate::geo::{Extent, Srs};
+use super::{OgcApi, Visit, request, scope_path};
+use crate::geo::{Extent, Srs, ogc};
 use crate::service::Answer;
 use crate::service::demo::web_address;
 use crate::service::metadata::Attribution;
@@ -38,7 +38,7 @@ impl Visit<'_> {
                 node.extent.in_srs(&srs),
                 json!({
                     "map": self.href(&format!("{}/map.{}", scope_path(Scope::Collection(name)), self.api.shown_extension())),
-                    "crs": crs::url(&srs),
+                    "crs": ogc::url(&srs),
                 }),
             )
         });
@@ -73,7 +73,7 @@ impl Visit<'_> {
         let geographic = storage.geographic().unwrap_or_else(|_| api.geographic.clone());
         let mut spatial = json!({ "bbox": [numbers(&node.extent.in_srs(&geographic))] });
         if !is_earth {
-            spatial["crs"] = json!(crs::url(&geographic));
+            spatial["crs"] = json!(ogc::url(&geographic));
         }
         if *storage != geographic {
             spatial["storageCrsBbox"] = json!([numbers(&extent)]);
@@ -81,9 +81,9 @@ impl Visit<'_> {
         json["extent"] = json!({ "spatial": spatial });
         let mut systems = Vec::new();
         if is_earth {
-            systems.extend([crs::CRS84.to_owned(), crs::url(&api.geographic)]);
+            systems.extend([ogc::CRS84.to_owned(), ogc::url(&api.geographic)]);
         }
-        systems.extend(api.map_srs.iter().map(crs::url));
+        systems.extend(api.map_srs.iter().map(ogc::url));
         let mut seen = Vec::new();
         systems.retain(|url| {
             !seen.contains(url) && {
@@ -93,7 +93,7 @@ impl Visit<'_> {
         });
         json["crs"] = json!(systems);
         json["storageCrs"] =
-            json!(if storage.code() == "EPSG:4326" { crs::CRS84.to_owned() } else { crs::url(storage) });
+            json!(if storage.code() == "EPSG:4326" { ogc::CRS84.to_owned() } else { ogc::url(storage) });
         json["links"] = json!(self.collection_links(id));
         if let Some(range) = &node.res_range {
             // The finest resolution is the OGC's smallest cell.

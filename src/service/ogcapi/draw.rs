@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::crs;
 use super::map::Wanted;
 use super::page::Frame;
 use super::refusal::Refusal;
 use super::request::said;
 use super::subject::Subject;
 use super::{OgcApi, Visit};
+use crate::geo::ogc;
 use crate::plan::{ComposeOptions, Composed, Decoration, MapLayer, MapQuery, Turn, compose};
 use crate::render::{Color, DecodeLimits, Format, ImageOptions};
 use crate::service::decorations::Occasion;
@@ -113,9 +113,9 @@ impl Picture {
         let Wanted { extent, srs, .. } = &self.wanted;
         let mut fields = Vec::with_capacity(2);
         if srs.code() != "EPSG:4326" {
-            fields.push((Cow::Borrowed("Content-Crs"), format!("<{}>", crs::url(srs))));
+            fields.push((Cow::Borrowed("Content-Crs"), format!("<{}>", ogc::url(srs))));
         }
-        fields.push((Cow::Borrowed("Content-Bbox"), crs::bbox_text(extent, srs)));
+        fields.push((Cow::Borrowed("Content-Bbox"), ogc::bbox_text(extent, srs)));
         fields
     }
 }
@@ -167,7 +167,7 @@ impl OgcApi {
             mime: Some(Arc::from(picture.format.mime())),
         };
         // Beyond its area a collection shows nothing, and its sources are not asked.
-        let crop = crs::transform(&subject.extent.extent, &subject.extent.srs, srs);
+        let crop = ogc::transform(&subject.extent.extent, &subject.extent.srs, srs);
         let is_outside = crop.is_none_or(|crop| !crop.intersects(extent));
         let layers = if is_outside { Vec::new() } else { self.maps_of(subject, &query) };
         Ok(DrawWork {

@@ -2,13 +2,12 @@
 //! `subset`, `width`, `height`, `scale-denominator` and what goes with them
 //! (OGC 20-058 tables 5, 6 and 9).
 
-use super::crs;
 use super::draw::{Colors, Picture};
 use super::refusal::Refusal;
 use super::request::{self, said};
 use super::subject::{Scope, Subject};
 use super::{OgcApi, SizeLimits, Visit};
-use crate::geo::{Extent, Srs};
+use crate::geo::{Extent, Srs, ogc};
 use crate::service::Answer;
 use crate::service::parameters::Parameters;
 
@@ -74,7 +73,7 @@ fn from_wms(parameters: &Parameters) -> Result<Parameters, Refusal> {
         return Err(Refusal::invalid("a WMS request to this address has version 1.1.1"));
     }
     let srs = need("srs")?;
-    let north_first = crs::parse(srs).is_some_and(|srs| srs.is_axis_order_ne());
+    let north_first = ogc::parse(srs).is_some_and(|srs| srs.is_axis_order_ne());
     let edges: Vec<&str> = need("bbox")?.split(',').collect();
     let bbox = match edges.as_slice() {
         [a, b, c, d] if north_first => [*b, *a, *d, *c].join(","),
@@ -157,7 +156,7 @@ impl OgcApi {
         let Some(text) = said(parameters, "crs") else {
             return Ok(self.map_srs.first().unwrap_or(&self.geographic).clone());
         };
-        let srs = crs::parse(text).ok_or_else(|| Refusal::invalid("crs is not a valid CRS"))?;
+        let srs = ogc::parse(text).ok_or_else(|| Refusal::invalid("crs is not a valid CRS"))?;
         if !self.map_srs.contains(&srs) {
             return Err(Refusal::invalid("crs is incompatible with this layer"));
         }
@@ -222,7 +221,7 @@ impl MapFrame<'_> {
     /// The subject's whole area.
     fn whole(&self) -> Result<Extent, Refusal> {
         let extent = &self.subject.extent;
-        crs::transform(&extent.extent, &extent.srs, self.srs).ok_or_else(|| {
+        ogc::transform(&extent.extent, &extent.srs, self.srs).ok_or_else(|| {
             Refusal::invalid(format!("{} has no area in {}", self.subject.name, self.srs.code()))
         })
     }
@@ -267,7 +266,7 @@ fn around([x, y]: [f64; 2], size: (u64, u64), resolution: f64) -> Extent {
 /// of the subject's body.
 fn position_srs(parameters: &Parameters, name: &str, subject: &Subject) -> Result<Srs, Refusal> {
     match said(parameters, name) {
-        Some(text) => crs::parse(text).ok_or_else(|| Refusal::invalid(format!("{name} is not a valid CRS"))),
+        Some(text) => ogc::parse(text).ok_or_else(|| Refusal::invalid(format!("{name} is not a valid CRS"))),
         None if subject.extent.srs.is_beyond_earth() => {
             subject.extent.srs.geographic().map_err(|error| Refusal::internal(error.to_string()))
         }
@@ -296,7 +295,7 @@ fn bbox_extent(text: &str, parameters: &Parameters, subject: &Subject, srs: &Srs
         return Err(Refusal::invalid(detail));
     }
     let extent = if from.is_axis_order_ne() { Extent::new(b, a, d, c) } else { Extent::new(a, b, c, d) };
-    crs::transform(&extent, &from, srs).ok_or_else(|| not_reprojected("bbox", &from, srs))
+    ogc::transform(&extent, &from, srs).ok_or_else(|| not_reprojected("bbox", &from, srs))
 }
 
 fn center_position(
@@ -373,7 +372,7 @@ fn subset_extent(
         return Err(Refusal::invalid(detail));
     }
     let extent = Extent::new(min_x, min_y, max_x, max_y);
-    crs::transform(&extent, &from, srs).ok_or_else(|| not_reprojected("subset", &from, srs))
+    ogc::transform(&extent, &from, srs).ok_or_else(|| not_reprojected("subset", &from, srs))
 }
 
 fn is_word(text: &str) -> bool {

@@ -4,7 +4,6 @@
 //! and tiles from the caches below them where one cache is the collection.
 
 mod collections;
-mod crs;
 mod draw;
 mod landing;
 mod map;

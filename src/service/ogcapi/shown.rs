@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::subject::Scope;
-use super::{OgcApi, WEB_MERCATOR, crs, scope_path, segment};
-use crate::geo::{Srs, TileGrid};
+use super::{OgcApi, WEB_MERCATOR, scope_path, segment};
+use crate::geo::{Srs, TileGrid, ogc};
 use crate::service::wms::layer::LayerNode;
 
 impl OgcApi {
@@ -39,7 +39,7 @@ impl OgcApi {
 
     /// The URL that stands for a system in requests.
     pub fn system_url(&self, srs: &Srs) -> String {
-        crs::url(srs)
+        ogc::url(srs)
     }
 
     /// The tile matrix sets of a collection: those on its planet.

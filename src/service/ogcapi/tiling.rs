@@ -8,8 +8,8 @@ use super::collections::numbers;
 use super::landing::{HTML, JSON};
 use super::refusal::Refusal;
 use super::subject::Scope;
-use super::{Visit, WEB_MERCATOR, crs, request, scope_path, segment};
-use crate::geo::{Origin, Srs, TileGrid};
+use super::{Visit, WEB_MERCATOR, request, scope_path, segment};
+use crate::geo::{Origin, Srs, TileGrid, ogc};
 use crate::service::Answer;
 use crate::service::wms::layer::LayerExtent;
 
@@ -52,7 +52,7 @@ impl Visit<'_> {
         request::check_document(&self.parameters)?;
         let grid = self.api.grid(id)?;
         let srs = system(grid);
-        let mut json = json!({ "id": id, "title": id, "crs": crs::url(&srs) });
+        let mut json = json!({ "id": id, "title": id, "crs": ogc::url(&srs) });
         if id == WEB_MERCATOR {
             json["uri"] = json!(MERCATOR_URI);
             json["wellKnownScaleSet"] = json!(MERCATOR_SCALES);
@@ -160,7 +160,7 @@ impl Visit<'_> {
             json["tileMatrixSetURI"] = json!(MERCATOR_URI);
         }
         json["dataType"] = json!("map");
-        json["crs"] = json!(crs::url(&system(grid)));
+        json["crs"] = json!(ogc::url(&system(grid)));
         let path = format!("{}/map/tiles/{}", scope_path(scope), segment(id));
         let whose = whose(scope);
         let own = |kind: &str| format!("{id} map tileset {whose} (as {kind})");

@@ -1,7 +1,7 @@
 //! Coordinate systems as the OGC API writes them: URLs of the OGC, codes in
-//! brackets or plain; and numbers as its headers carry them.
+//! brackets or plain; and numbers as its headers and addresses carry them.
 
-use crate::geo::{Extent, Srs};
+use super::{Extent, Srs};
 
 /// A system by URL (`http://www.opengis.net/def/crs/EPSG/0/4326`), safe CURIE
 /// (`[EPSG:4326]`) or plain code.
@@ -32,16 +32,15 @@ fn url_of(authority: &str, version: &str, code: &str) -> String {
 }
 
 /// Whether positions are written north before east. EPSG:4326 stands for CRS84
-/// in answers, as in MapProxy, so it does not count there.
-pub fn answers_north_first(srs: &Srs) -> bool {
+/// in what is written, as in MapProxy, so it does not count here.
+fn is_north_first(srs: &Srs) -> bool {
     srs.is_axis_order_ne() && srs.code() != "EPSG:4326"
 }
 
-/// An extent for the field `Content-Bbox`.
+/// An extent for the field `Content-Bbox` and the parameter `bbox`.
 pub fn bbox_text(extent: &Extent, srs: &Srs) -> String {
     let [min_x, min_y, max_x, max_y] = extent.to_array();
-    let edges =
-        if answers_north_first(srs) { [min_y, min_x, max_y, max_x] } else { [min_x, min_y, max_x, max_y] };
+    let edges = if is_north_first(srs) { [min_y, min_x, max_y, max_x] } else { [min_x, min_y, max_x, max_y] };
     edges.map(seventeen_digits).join(",")
 }
 
