@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use super::{Shared, largest_picture_bytes};
 use crate::conf::conf::{
-    ArcGisConf, BandConf, CacheConf, Conf, GridConf, HttpConf, ResBounds, SourceConf, SourceKind, SourceRef,
-    TimeSpec, WmsConf,
+    ArcGisConf, BandConf, CacheConf, Conf, GridConf, HttpConf, OgcApiMapsConf, OgcApiTilesConf,
+    ResBounds, SourceConf, SourceKind, SourceRef, TileConf, TimeSpec, WmsConf,
 };
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
     BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule,
     InfoLayer, Legend, MapLayer, ResRange, ResolutionLayer, SrsLayer, Stylesheet, SupportedSrs, TileCache,
-    TileCacheOptions, TileLayer, WmsLayer, WmsLayerOptions,
+    TileCacheOptions, TileLayer, TileSetLayer, WmsLayer, WmsLayerOptions,
 };
 use crate::render::{DecodeLimits, Format};
 use crate::source::arcgis::ArcGisSource;
 use crate::source::cgi::Program;
+use crate::source::ogcapi::{Landing, MapsParts, MapsSource, TilesSource};
 use crate::source::template::UrlTemplate;
 use crate::source::{Client, ClientOptions, MapSource, TileSource, WmsSource};
 
@@ -305,34 +306,78 @@ impl<'a> Builder<'a> {
             SourceKind::MapServer(server) => Some(self.wms_layer(conf, &server.wms, layers)),
             SourceKind::ArcGis(arcgis) if !arcgis.map => None,
             SourceKind::ArcGis(arcgis) => Some(self.arcgis_layer(conf, arcgis)),
-            SourceKind::Tile(tile) => {
-                let (url, auth) = split_credentials(&tile.url);
-                let template = match UrlTemplate::parse(&url) {
-                    Ok(template) => template,
-                    Err(error) => {
-                        self.errors.push(format!("sources.{name}.url: {error}"));
-                        return None;
-                    }
-                };
-                let source = TileSource {
-                    name: name.to_owned(),
-                    grid: Arc::clone(&tile.grid.grid),
-                    template,
-                    format: request_format.to_owned(),
-                    client: self.client(conf, auth),
-                    on_error: conf.on_error.clone(),
-                };
-                Some(Arc::new(TileLayer {
-                    source: Arc::new(source),
-                    transparent: conf.image.options.transparent.unwrap_or(false),
-                    opacity: conf.image.opacity.map(|o| o as f32),
-                    coverage: conf.coverage.clone(),
-                    res_range: res_range(&conf.res),
-                    decode_limits: self.decode_limits,
-                }))
-            }
-            _ => None,
+            SourceKind::Tile(tile) => self.tile_layer(conf, tile, request_format),
+            SourceKind::OgcApiTiles(tiles) => Some(self.ogcapi_tiles_layer(conf, tiles, request_format)),
+            SourceKind::OgcApiMaps(maps) => Some(self.ogcapi_maps_layer(conf, maps)),
+            // `conf` has said that this kind is still missing.
+            SourceKind::Mapnik(_) => None,
         }
+    }
+
+    fn tile_layer(
+        &mut self,
+        conf: &SourceConf,
+        tile: &TileConf,
+        request_format: &str,
+    ) -> Option<Arc<dyn MapLayer>> {
+        let (url, auth) = split_credentials(&tile.url);
+        let template = match UrlTemplate::parse(&url) {
+            Ok(template) => template,
+            Err(error) => {
+                self.errors.push(format!("sources.{}.url: {error}", conf.name));
+                return None;
+            }
+        };
+        let source = TileSource {
+            name: conf.name.clone(),
+            grid: Arc::clone(&tile.grid.grid),
+            template,
+            format: request_format.to_owned(),
+            client: self.client(conf, auth),
+            on_error: conf.on_error.clone(),
+        };
+        Some(Arc::new(TileLayer {
+            source: Arc::new(source),
+            transparent: conf.image.options.transparent.unwrap_or(false),
+            opacity: conf.image.opacity.map(|o| o as f32),
+            coverage: conf.coverage.clone(),
+            res_range: res_range(&conf.res),
+            decode_limits: self.decode_limits,
+        }))
+    }
+
+    fn ogcapi_tiles_layer(
+        &mut self,
+        conf: &SourceConf,
+        tiles: &OgcApiTilesConf,
+        request_format: &str,
+    ) -> Arc<dyn MapLayer> {
+        let (url, auth) = split_credentials(&tiles.landing_page);
+        let landing = Landing::new(&url, tiles.collection.as_deref(), self.client(conf, auth));
+        let (set, on_error) = (tiles.tile_matrix_set.clone(), conf.on_error.clone());
+        Arc::new(TileSetLayer {
+            source: Arc::new(TilesSource::new(conf.name.clone(), landing, set, on_error)),
+            media_type: plain_mime_of(request_format),
+            transparent: conf.image.options.transparent.unwrap_or(false),
+            opacity: conf.image.opacity.map(|o| o as f32),
+            coverage: conf.coverage.clone(),
+            res_range: res_range(&conf.res),
+            decode_limits: self.decode_limits,
+        })
+    }
+
+    fn ogcapi_maps_layer(&mut self, conf: &SourceConf, maps: &OgcApiMapsConf) -> Arc<dyn MapLayer> {
+        let (url, auth) = split_credentials(&maps.landing_page);
+        let transparent = conf.image.options.transparent;
+        let source = MapsSource::new(MapsParts {
+            name: conf.name.clone(),
+            landing: Landing::new(&url, maps.collection.as_deref(), self.client(conf, auth)),
+            systems: conf.supported_srs.clone(),
+            transparent: transparent.unwrap_or(false) || conf.image.transparent_color.is_some(),
+            bgcolor: maps.bgcolor,
+            on_error: conf.on_error.clone(),
+        });
+        self.map_layer(conf, MapSource::OgcApi(source), None, transparent, Vec::new())
     }
 
     fn wms_layer(
@@ -470,6 +515,11 @@ pub(crate) fn res_range(bounds: &ResBounds) -> Option<ResRange> {
 /// `png` → `image/png`; a MIME type stays as it is.
 pub(super) fn mime_of(format: &str) -> String {
     if format.contains('/') { format.to_owned() } else { format!("image/{format}") }
+}
+
+/// `image/png` of `image/png; mode=24bit` and `png`.
+fn plain_mime_of(format: &str) -> String {
+    mime_of(format.split(';').next().unwrap_or(format).trim())
 }
 
 /// `https://user:password@host/…` without the user, and the user apart.

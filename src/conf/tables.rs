@@ -249,8 +249,8 @@ static SOURCE_TYPES: &[Variant] = &[
     Variant { name: "mapserver", tables: &[&SOURCE, &SCALES, &MAPSERVER_SOURCE], status: Status::Works },
     Variant { name: "mapnik", tables: &[&SOURCE, &SCALES, &MAPNIK], status: Status::Missing },
     Variant { name: "arcgis", tables: &[&SOURCE, &SCALES, &ARCGIS], status: Status::Works },
-    Variant { name: "ogcapitiles", tables: &[&SOURCE, &SCALES, &OGCAPI_TILES], status: Status::Missing },
-    Variant { name: "ogcapimaps", tables: &[&SOURCE, &SCALES, &OGCAPI_MAPS], status: Status::Missing },
+    Variant { name: "ogcapitiles", tables: &[&SOURCE, &SCALES, &OGCAPI_TILES], status: Status::Works },
+    Variant { name: "ogcapimaps", tables: &[&SOURCE, &SCALES, &OGCAPI_MAPS], status: Status::Works },
 ];
 
 static WMS: Table = Table {

@@ -123,6 +123,15 @@ pub struct TileGrid {
     sizes: Vec<(i64, i64)>,
 }
 
+/// One level of a grid.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    /// Map units per pixel, above zero.
+    pub resolution: f64,
+    pub columns: i64,
+    pub rows: i64,
+}
+
 impl TileGrid {
     /// Builds a grid from what the configuration says.
     pub fn build(options: &GridOptions) -> Result<TileGrid, GridError> {
@@ -158,6 +167,30 @@ impl TileGrid {
             max_shrink_factor: options.max_shrink_factor.unwrap_or(MAX_SHRINK_FACTOR_DEFAULT),
             sizes,
         })
+    }
+
+    /// A grid by its levels, as a tile matrix set writes them: at least one, from
+    /// coarse to fine, in sizes that need not follow from the extent.
+    pub fn of_levels(
+        name: &str,
+        srs: Srs,
+        extent: Extent,
+        origin: Origin,
+        tile_size: (u32, u32),
+        levels: Vec<Level>,
+    ) -> TileGrid {
+        TileGrid {
+            name: name.to_owned(),
+            srs,
+            extent,
+            origin,
+            tile_size,
+            resolutions: levels.iter().map(|level| level.resolution).collect(),
+            threshold_res: Vec::new(),
+            stretch_factor: STRETCH_FACTOR_DEFAULT,
+            max_shrink_factor: MAX_SHRINK_FACTOR_DEFAULT,
+            sizes: levels.iter().map(|level| (level.columns, level.rows)).collect(),
+        }
     }
 
     /// How many levels there are; at least one.

@@ -224,7 +224,7 @@ impl MapLayer for CacheLayer {
 }
 
 /// Whether two extents agree within a tenth of a pixel.
-fn aligns(a: &Extent, b: &Extent, size: (u32, u32)) -> bool {
+pub(super) fn aligns(a: &Extent, b: &Extent, size: (u32, u32)) -> bool {
     let x_delta = (a.width() / f64::from(size.0) / 10.0).abs();
     let y_delta = (a.height() / f64::from(size.1) / 10.0).abs();
     (a.min_x - b.min_x).abs() <= x_delta

@@ -23,6 +23,7 @@ pub mod picture;
 pub mod source_layer;
 pub mod srs_choice;
 pub mod tile_cache;
+pub mod tile_set_layer;
 pub mod turn;
 
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub use picture::{Drawn, Picture};
 pub use source_layer::{DebugLayer, EmptyLayer, TileLayer, WmsLayer, WmsLayerOptions};
 pub use srs_choice::SupportedSrs;
 pub use tile_cache::{TileCache, TileCacheOptions};
+pub use tile_set_layer::TileSetLayer;
 pub use turn::{Gate, Turn};
 
 /// A map that is wanted.

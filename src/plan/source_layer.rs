@@ -10,7 +10,7 @@ use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, SupportedSr
 use crate::geo::{Coverage, Extent, Srs};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::{self, Color, DecodeLimits, Format, Kernel, Mosaic, Raster, warp};
-use crate::source::{Answer, MapRequest, MapSource, TileSource};
+use crate::source::{Answer, MapRequest, MapSource, SourceError, TileSource};
 
 /// What a layer of maps from a server is made of.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub struct WmsLayerOptions {
     pub decode_limits: DecodeLimits,
 }
 
-/// A server of maps (WMS, ArcGIS) that is drawn.
+/// A server of maps (WMS, ArcGIS, OGC API) that is drawn.
 pub struct WmsLayer {
     options: WmsLayerOptions,
 }
@@ -163,6 +163,20 @@ impl WmsLayer {
     fn draw_shown(&self, query: &MapQuery, turn: &Turn) -> Result<Drawn, Halt> {
         let options = &self.options;
         let supported = &options.supported_srs;
+        let told;
+        let supported = if supported.list.is_empty() && options.source.tells_systems() {
+            let preferred = supported.preferred.clone();
+            told = match turn.wait(|| options.source.systems()) {
+                Ok(list) => SupportedSrs { list, preferred },
+                Err(error) => {
+                    let excused = options.source.excuse(error).map_err(PlanError::Source)?;
+                    return self.finish(excused, query.size);
+                }
+            };
+            &told
+        } else {
+            supported
+        };
         let drawn = if supported.list.is_empty() {
             self.draw_in(query, &query.srs, turn)?
         } else if let Some(srs) = supported.same(&query.srs) {
@@ -282,14 +296,14 @@ impl MapLayer for TileLayer {
         }
         let grid = &self.source.grid;
         if query.size != grid.tile_size || query.srs != grid.srs {
-            return Err(PlanError::NotOneTile("tile source and query differ in size or system".into()));
+            return Err(misfit("tile size or system of cache and tile source do not match"));
         }
         let affected = match grid.affected(&query.extent, query.size, &query.srs, 4) {
             Ok(affected) => affected,
             Err(_) => return Ok(Drawn::BLANK),
         };
         if (affected.columns, affected.rows) != (1, 1) {
-            return Err(PlanError::NotOneTile("query does not align to a tile of the source".into()));
+            return Err(misfit(NOT_ALIGNED));
         }
         let Some(tile) = affected.tiles.first().copied().flatten() else { return Ok(Drawn::BLANK) };
         let answer = turn.wait(|| self.source.fetch(tile)).map_err(PlanError::Source)?;
@@ -419,7 +433,15 @@ impl MapLayer for EmptyLayer {
     }
 }
 
-fn is_elsewhere(range: Option<ResRange>, coverage: Option<&Coverage>, query: &MapQuery) -> bool {
+/// MapProxy's words for a tile of the cache that is none of the source.
+pub(super) const NOT_ALIGNED: &str = "BBOX does not align to tile";
+
+/// Cache and tile source do not go together: nothing about it is secret.
+pub(super) fn misfit(text: &str) -> PlanError {
+    PlanError::Source(SourceError::Told { shown: text.to_owned(), reason: text.to_owned() })
+}
+
+pub(super) fn is_elsewhere(range: Option<ResRange>, coverage: Option<&Coverage>, query: &MapQuery) -> bool {
     range.is_some_and(|r| !r.contains(&query.extent, query.size, &query.srs))
         || coverage.is_some_and(|c| !c.intersects(&query.extent, &query.srs))
 }
@@ -428,7 +450,7 @@ static RESIZED: Complaint = Complaint::new();
 
 /// An answer as a picture. Decoding it here proves that it is whole, so that
 /// nothing damaged is ever stored or passed on.
-fn finish(
+pub(super) fn finish(
     answer: Answer,
     size: (u32, u32),
     origin: &str,

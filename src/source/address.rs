@@ -80,7 +80,13 @@ impl Address {
 
     /// Whether the other one is the same server, spoken to in the same way.
     pub fn is_same_server(&self, other: &Address) -> bool {
-        self.is_tls == other.is_tls && self.authority.eq_ignore_ascii_case(&other.authority)
+        self.is_tls == other.is_tls && self.host_and_port().eq_ignore_ascii_case(other.host_and_port())
+    }
+
+    /// The authority without a port that goes without saying.
+    fn host_and_port(&self) -> &str {
+        let usual = if self.is_tls { ":443" } else { ":80" };
+        self.authority.strip_suffix(usual).unwrap_or(&self.authority)
     }
 
     /// Where a `Location` leads from here: `http` and `https` only.
@@ -247,6 +253,20 @@ mod tests {
         }
         for location in ["file:///etc/passwd", "javascript:alert(1)", "ftp://h/x", "http://"] {
             assert!(from.join(location).is_err(), "{location}");
+        }
+    }
+
+    #[test]
+    fn the_usual_port_makes_no_other_server() {
+        for (one, other, same) in [
+            ("http://h/a", "http://H:80/b", true),
+            ("https://h:443/", "https://h/", true),
+            ("http://h:443/", "http://h/", false),
+            ("http://h/", "https://h/", false),
+            ("http://h:8080/", "http://h:80/", false),
+        ] {
+            let (one, other) = (Address::parse(one).unwrap().0, Address::parse(other).unwrap().0);
+            assert_eq!(one.is_same_server(&other), same, "{one:?} {other:?}");
         }
     }
 

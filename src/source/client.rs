@@ -27,6 +27,8 @@ const INFLATED_PER_BODY: u64 = 2;
 const UNWANTED_BYTES_MAX: u64 = 64 * 1024;
 /// Of a content type that is passed on.
 const CONTENT_TYPE_BYTES_MAX: usize = 100;
+/// The content type of what a form posts.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Longest status, reason or field text in a message.
 const REASON_BYTES_MAX: usize = 300;
 
@@ -102,10 +104,23 @@ pub struct Fetched {
     pub bytes: Vec<u8>,
 }
 
+/// What is asked, where there is more to say than a URL.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Question<'a> {
+    pub url: &'a str,
+    /// Makes it a POST: the body, and its content type.
+    pub body: Option<(&'a str, &'a str)>,
+    /// The field `Accept`.
+    pub accept: Option<&'a str>,
+    /// In place of [`ClientOptions::body_bytes_max`], where that is larger.
+    pub body_bytes_max: Option<u64>,
+}
+
 /// One question to one server.
 struct Hop<'a> {
     address: Address,
-    body: Option<&'a str>,
+    question: Question<'a>,
+    body: Option<(&'a str, &'a str)>,
     /// Still the server of the configuration, which may see credentials.
     is_home: bool,
     credentials: Option<&'a Credentials>,
@@ -125,20 +140,30 @@ impl Client {
     /// outside 200–299 is an error, and so are 204, 205 and 206, which bring
     /// no whole image. `file:` URLs are read from the disk.
     pub fn fetch(&self, url: &str, body: Option<&str>) -> Result<Fetched, SourceError> {
+        self.put(Question { url, body: body.map(|body| (body, FORM)), ..Question::default() })
+    }
+
+    /// [`Client::fetch`] for a question of any kind.
+    pub fn put(&self, question: Question<'_>) -> Result<Fetched, SourceError> {
         // Only tests make this place fail, and not with an error.
         let _ = crate::sys::failpoint::pass("source");
         if let Some(program) = &self.options.program {
-            return self.run(program, url, body);
+            return self.run(program, question.url, question.body.map(|(body, _)| body));
         }
-        if let Some(path) = url.strip_prefix("file://") {
-            return super::local::read(path, self.options.body_bytes_max);
+        if let Some(path) = question.url.strip_prefix("file://") {
+            return super::local::read(path, self.body_bytes_max(&question));
         }
-        let (address, in_url) = Address::parse(url)?;
+        let (address, in_url) = Address::parse(question.url)?;
         let authority = address.authority.clone();
         let asked = story::ask(&authority);
-        let result = self.fetch_from(address, in_url, url, body);
+        let result = self.fetch_from(address, in_url, question);
         asked.end(result.is_ok());
         result
+    }
+
+    fn body_bytes_max(&self, question: &Question<'_>) -> u64 {
+        let own = self.options.body_bytes_max;
+        question.body_bytes_max.map_or(own, |limit| limit.min(own))
     }
 
     /// One run of a CGI program. It knows no POST: what would be posted joins the query.
@@ -161,18 +186,18 @@ impl Client {
         &self,
         address: Address,
         in_url: Option<Credentials>,
-        url: &str,
-        body: Option<&str>,
+        question: Question<'_>,
     ) -> Result<Fetched, SourceError> {
         let credentials = in_url.or_else(|| self.options.basic_auth.clone());
         let _permit = self.wait_for_permit(&address, credentials.as_ref())?;
         let started = Instant::now();
-        let method = if body.is_some() { "POST" } else { "GET" };
+        let method = if question.body.is_some() { "POST" } else { "GET" };
         let hop = Hop {
             deadline: started + self.options.timeout_total,
             credentials: credentials.as_ref(),
             is_home: true,
-            body,
+            body: question.body,
+            question,
             address,
         };
         let result = self.follow(hop);
@@ -181,7 +206,7 @@ impl Client {
             match &result {
                 Ok(got) => log::debug!(
                     "upstream {method} {}: {} {}, {} bytes in {ms} ms",
-                    redact(url),
+                    redact(question.url),
                     got.status,
                     got.content_type,
                     got.bytes.len()
@@ -335,7 +360,8 @@ impl Client {
         let method = if hop.body.is_some() { "POST" } else { "GET" };
         let mut request = http::Request::builder().method(method).uri(&url);
         for (name, value) in &self.options.headers {
-            if hop.is_home || is_harmless(name) {
+            let is_said_otherwise = hop.question.accept.is_some() && name.eq_ignore_ascii_case("accept");
+            if (hop.is_home || is_harmless(name)) && !is_said_otherwise {
                 request = request.header(name, value);
             }
         }
@@ -345,10 +371,12 @@ impl Client {
                 request = request.header("tracestate", state);
             }
         }
-        if let Some(body) = hop.body {
-            request = request
-                .header("content-type", "application/x-www-form-urlencoded")
-                .header("content-length", body.len().to_string());
+        if let Some(accept) = hop.question.accept {
+            request = request.header("accept", accept);
+        }
+        if let Some((body, content_type)) = hop.body {
+            request =
+                request.header("content-type", content_type).header("content-length", body.len().to_string());
         }
         if hop.is_home
             && let Some(credentials) = hop.credentials
@@ -367,7 +395,7 @@ impl Client {
         {
             request = request.header("cookie", cookies);
         }
-        request.body(hop.body).map_err(|error| SourceError::Transport {
+        request.body(hop.body.map(|(body, _)| body)).map_err(|error| SourceError::Transport {
             url: redact(&url),
             reason: format!("no request can be made of it: {error}"),
         })
@@ -393,7 +421,7 @@ impl Client {
         let content_type = text_field(&response, "content-type").unwrap_or_default();
         let encoding = text_field(&response, "content-encoding").unwrap_or_default();
         let length = response.body().content_length();
-        let limit = self.options.body_bytes_max;
+        let limit = self.body_bytes_max(&hop.question);
         let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
         let bytes = read_all(reader, length, limit)
             .and_then(|bytes| decode(&encoding, bytes, limit.saturating_mul(INFLATED_PER_BODY)))

@@ -15,12 +15,15 @@ pub enum SourceError {
     TooLarge { url: String, limit_bytes: u64 },
     #[error("{0}")]
     Other(String),
+    /// What clients may be told even where details are hidden, as in MapProxy.
+    #[error("{reason}")]
+    Told { shown: String, reason: String },
 }
 
 impl SourceError {
     /// What MapProxy shows a client instead of [`SourceError`]'s own text when
     /// `hide_error_details` is on: the kind, no URL and no reason.
-    pub fn public_text(&self) -> &'static str {
+    pub fn public_text(&self) -> &str {
         match self {
             SourceError::Status { .. } => "HTTP Error (see logs for URL and reason).",
             SourceError::Transport { .. } | SourceError::TooLarge { .. } => {
@@ -28,6 +31,7 @@ impl SourceError {
             }
             SourceError::NotAnImage { .. } => "no image returned from source (see logs for URL and reason).",
             SourceError::Other(_) => "source failed (see logs for the reason).",
+            SourceError::Told { shown, .. } => shown,
         }
     }
 }
@@ -58,7 +62,7 @@ impl OnError {
     }
 
     /// The answer that stands for a failure, or the failure.
-    pub(super) fn answer(&self, error: SourceError) -> Result<super::Answer, SourceError> {
+    pub fn answer(&self, error: SourceError) -> Result<super::Answer, SourceError> {
         match self.rule(&error) {
             Some(rule) => Ok(super::Answer::Color {
                 color: rule.color,

@@ -11,6 +11,7 @@ pub mod client;
 mod cookies;
 pub mod error;
 mod local;
+pub mod ogcapi;
 pub mod picture_hook;
 mod pool;
 mod semaphore;
@@ -53,6 +54,7 @@ pub struct MapRequest {
 pub enum MapSource {
     Wms(WmsSource),
     ArcGis(arcgis::ArcGisSource),
+    OgcApi(ogcapi::MapsSource),
 }
 
 impl MapSource {
@@ -61,6 +63,36 @@ impl MapSource {
         match self {
             MapSource::Wms(wms) => &wms.name,
             MapSource::ArcGis(arcgis) => &arcgis.name,
+            MapSource::OgcApi(maps) => maps.name(),
+        }
+    }
+
+    /// Whether the server itself says which systems it has maps in.
+    pub fn tells_systems(&self) -> bool {
+        matches!(self, MapSource::OgcApi(_))
+    }
+
+    /// The systems that the server says it has maps in; none of a server that
+    /// does not tell. Asks it where that is not known.
+    ///
+    /// # Errors
+    /// What it has cannot be found out; see [`MapSource::excuse`].
+    pub fn systems(&self) -> Result<Vec<Srs>, SourceError> {
+        match self {
+            MapSource::OgcApi(maps) => maps.systems(),
+            MapSource::Wms(_) | MapSource::ArcGis(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// What `on_error` has in place of a failure.
+    ///
+    /// # Errors
+    /// The failure, where it has nothing.
+    pub fn excuse(&self, error: SourceError) -> Result<Answer, SourceError> {
+        match self {
+            MapSource::Wms(wms) => wms.on_error.answer(error),
+            MapSource::ArcGis(arcgis) => arcgis.on_error.answer(error),
+            MapSource::OgcApi(maps) => maps.on_error().answer(error),
         }
     }
 
@@ -72,6 +104,7 @@ impl MapSource {
         match self {
             MapSource::Wms(wms) => wms.fetch(request),
             MapSource::ArcGis(arcgis) => arcgis.fetch(request),
+            MapSource::OgcApi(maps) => maps.fetch(request),
         }
     }
 

@@ -62,6 +62,7 @@ mod long;
 #[cfg(feature = "peers")]
 mod map_clients;
 mod ogcapi;
+mod ogcapi_sources;
 #[cfg(feature = "peers")]
 mod parity;
 #[cfg(feature = "peers")]

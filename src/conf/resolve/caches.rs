@@ -324,7 +324,7 @@ impl Resolver<'_> {
                         }
                     }
                     // A debug source tells of each tile.
-                    Some(SourceKind::OgcApiTiles { .. } | SourceKind::Debug) => tiled += 1,
+                    Some(SourceKind::OgcApiTiles(_) | SourceKind::Debug) => tiled += 1,
                     Some(_) => maps += 1,
                     None => {}
                 }

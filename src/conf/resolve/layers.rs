@@ -170,7 +170,7 @@ impl Resolver<'_> {
     fn refuse_tiled(&mut self, source: &SourceRef, item: &Node, path: &str) {
         let SourceRef::Source { name, .. } = source else { return };
         let kind = self.sources.get(name).map(|source| &source.kind);
-        if matches!(kind, Some(SourceKind::Tile(_) | SourceKind::OgcApiTiles { .. })) {
+        if matches!(kind, Some(SourceKind::Tile(_) | SourceKind::OgcApiTiles(_))) {
             let text =
                 format!("the source `{name}` has tiles, not maps; put a cache between it and the layer");
             self.error(item, path, text);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::super::color;
 use super::super::conf::{
-    ArcGisConf, MapServerSource, MapnikConf, ResBounds, SourceConf, SourceImage, SourceKind, SourceRef,
-    StylesheetConf, TileConf, WmsConf, WmsInfoConf,
+    ArcGisConf, MapServerSource, MapnikConf, OgcApiMapsConf, OgcApiTilesConf, ResBounds, SourceConf,
+    SourceImage, SourceKind, SourceRef, StylesheetConf, TileConf, WmsConf, WmsInfoConf,
 };
 use super::super::nearest::hint;
 use super::super::node::{Entry, KeyKind, Node, Value};
@@ -56,16 +56,8 @@ impl Resolver<'_> {
                 multithreaded: flag(node, "multithreaded").unwrap_or(false),
             }),
             "arcgis" => SourceKind::ArcGis(self.arcgis(node)?),
-            "ogcapitiles" => SourceKind::OgcApiTiles {
-                landing_page: text(node, "landingpage_url")?,
-                collection: text(node, "collection"),
-                tile_matrix_set: text(node, "tile_matrix_set_id"),
-            },
-            "ogcapimaps" => SourceKind::OgcApiMaps {
-                landing_page: text(node, "landingpage_url")?,
-                collection: text(node, "collection"),
-                bgcolor: node.get("bgcolor").and_then(color::parse),
-            },
+            "ogcapitiles" => SourceKind::OgcApiTiles(self.ogcapi_tiles(node, &path)?),
+            "ogcapimaps" => SourceKind::OgcApiMaps(self.ogcapi_maps(node, &path)?),
             _ => return None,
         };
         // A format of its own brings what the globals say of that format.
@@ -387,6 +379,35 @@ impl Resolver<'_> {
             featureinfo_tolerance: number(opts, "featureinfo_tolerance").unwrap_or(5.0),
             featureinfo_return_geometries: flag(opts, "featureinfo_return_geometries").unwrap_or(false),
         })
+    }
+
+    fn ogcapi_tiles(&mut self, node: &Node, path: &str) -> Option<OgcApiTilesConf> {
+        self.check_landing_page(node, path);
+        Some(OgcApiTilesConf {
+            landing_page: text(node, "landingpage_url")?,
+            collection: text(node, "collection"),
+            tile_matrix_set: text(node, "tile_matrix_set_id"),
+        })
+    }
+
+    fn ogcapi_maps(&mut self, node: &Node, path: &str) -> Option<OgcApiMapsConf> {
+        self.check_landing_page(node, path);
+        Some(OgcApiMapsConf {
+            landing_page: text(node, "landingpage_url")?,
+            collection: text(node, "collection"),
+            bgcolor: node.get("bgcolor").and_then(color::parse),
+        })
+    }
+
+    /// A server whose links are followed cannot be a file.
+    fn check_landing_page(&mut self, node: &Node, path: &str) {
+        const KEY: &str = "landingpage_url";
+        self.check_url(node, KEY, path);
+        if let Some(value) = node.get(KEY)
+            && value.text().is_some_and(|url| url.starts_with("file:"))
+        {
+            self.error(value, format!("{path}.{KEY}"), "must begin with http:// or https://");
+        }
     }
 
     /// A source by the name that a cache or layer gives it, perhaps with

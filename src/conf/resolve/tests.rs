@@ -199,6 +199,20 @@ fn parts_hold_anchors() {
 
 /// A broken piece beside sound ones: one line of the findings says what.
 #[test]
+fn sources_of_the_ogc_api_lend_their_image_options() {
+    for kind in ["ogcapimaps", "ogcapitiles"] {
+        let of = |image: &str| {
+            let text = format!(
+                "sources: {{s: {{type: {kind}, landingpage_url: 'http://h/', image: {{{image}}}}}}}\n\
+                 caches: {{c: {{sources: [s], grids: [GLOBAL_MERCATOR]}}}}\n"
+            );
+            cache(&conf(&text), "c").image.transparent
+        };
+        assert_eq!((of(""), of("transparent: true")), (None, Some(true)), "{kind}");
+    }
+}
+
+#[test]
 fn every_fault_is_named_with_its_place() {
     let mut wrong = Vec::new();
     for (text, expected) in [
@@ -360,6 +374,19 @@ fn every_fault_is_named_with_its_place() {
             "it can be nearest, bilinear, bicubic; did you mean `bicubic`?",
         ),
         ("globals: {http: {client_timeout: 0}}", "must be above zero"),
+        (
+            "sources:\n  s:\n    type: ogcapimaps\n    landingpage_url: file:///etc",
+            "4:22: error: sources.s.landingpage_url: must begin with http:// or https://",
+        ),
+        (
+            "sources: {s: {type: ogcapitiles, landingpage_url: maps.example.org}}",
+            "sources.s.landingpage_url: \"maps.example.org\" is no URL",
+        ),
+        (
+            "sources: {s: {type: ogcapitiles, landingpage_url: 'http://h'}}\nlayers: [{name: l, title: L, sources: [s]}]",
+            "2:40: error: layers[0].sources[0]: the source `s` has tiles, not maps; put a cache between",
+        ),
+        ("sources: {s: {type: ogcapimaps}}", "sources.s: the required key `landingpage_url` is missing"),
         ("base: nothing.yaml", "base: cannot read /map/nothing.yaml"),
         ("base: mapproxy.yaml", "includes itself"),
         ("[1, 2]", "a configuration is a mapping of sections"),
