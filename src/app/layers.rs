@@ -8,19 +8,20 @@ use std::time::Duration;
 
 use super::{Shared, largest_picture_bytes};
 use crate::conf::conf::{
-    ArcGisConf, BandConf, CacheConf, Conf, GridConf, HttpConf, OgcApiMapsConf, OgcApiTilesConf,
-    ResBounds, SourceConf, SourceKind, SourceRef, TileConf, TimeSpec, WmsConf,
+    ArcGisConf, BandConf, CacheConf, Conf, GridConf, HttpConf, OgcApiMapsConf, OgcApiTilesConf, ResBounds,
+    SourceConf, SourceKind, SourceRef, TileConf, TimeSpec, WmsConf,
 };
 use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
 use crate::plan::{
     BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule,
-    InfoLayer, Legend, MapLayer, ResRange, ResolutionLayer, SrsLayer, Stylesheet, SupportedSrs, TileCache,
-    TileCacheOptions, TileLayer, TileSetLayer, WmsLayer, WmsLayerOptions,
+    InfoLayer, Legend, MapLayer, RenderdOptions, ResRange, Rescale, ResolutionLayer, SrsLayer, Stylesheet,
+    SupportedSrs, TileCache, TileCacheOptions, TileLayer, TileSetLayer, WmsLayer, WmsLayerOptions,
 };
 use crate::render::{DecodeLimits, Format};
 use crate::source::arcgis::ArcGisSource;
 use crate::source::cgi::Program;
 use crate::source::ogcapi::{Landing, MapsParts, MapsSource, TilesSource};
+use crate::source::renderd::Renderd;
 use crate::source::template::UrlTemplate;
 use crate::source::{Client, ClientOptions, MapSource, TileSource, WmsSource};
 
@@ -141,6 +142,9 @@ impl<'a> Builder<'a> {
             request_mime: Some(self.request_mime(conf).into()),
             minimize_meta_requests: conf.minimize_meta_requests,
             concurrent_creators: conf.concurrent_tile_creators as usize,
+            rescale: rescale(conf),
+            keeps_rescaled: conf.rescale.is_kept,
+            renderd: self.renderd(conf, &grid_conf),
             refresh: conf.refresh_before.as_ref().map(fresh_rule),
             coverage: conf.coverage.clone(),
             watermark: conf.watermark.clone(),
@@ -153,7 +157,11 @@ impl<'a> Builder<'a> {
         let layer = Arc::new(CacheLayer::new(CacheLayerOptions {
             cache: Arc::clone(&cache),
             extent: extent.clone(),
-            res_range: crate::plan::conditional::union_of(cache.sources()),
+            // Where no source is shown, other levels may be.
+            res_range: match rescale(conf) {
+                None => crate::plan::conditional::union_of(cache.sources()),
+                Some(_) => None,
+            },
             max_tile_limit: u64::from(conf.max_tile_limit),
             tiled_only: false,
             opacity: conf.opacity.map(|o| o as f32),
@@ -285,6 +293,24 @@ impl<'a> Builder<'a> {
             return (Some(MetaGrid::new(Arc::clone(grid), conf.meta_size, 0)), true);
         }
         (None, false)
+    }
+
+    /// The daemon that makes the tiles of a cache, if there is one. It cannot be
+    /// asked for tiles that nobody keeps.
+    fn renderd(&mut self, conf: &CacheConf, grid: &GridConf) -> Option<RenderdOptions> {
+        let (address, auth) = split_credentials(self.conf.globals.renderd_address.as_ref()?);
+        if conf.disable_storage {
+            return None;
+        }
+        let client = self.client_for(ClientKey {
+            http: self.conf.globals.http.clone(),
+            concurrent_requests: 0,
+            basic_auth: auth,
+            program: None,
+        });
+        let identifier = format!("{}_{}", conf.name, grid.grid.name);
+        let source = Renderd { address, identifier, priority: self.shared.renderd_priority, client };
+        Some(RenderdOptions { source, lock_dir: conf.lock_dir.clone() })
     }
 
     /// `request_format` is the cache's: a tile source puts it into its URLs.
@@ -498,6 +524,15 @@ const UPSTREAM_TOTAL_MIN: Duration = Duration::from_secs(60);
 
 pub(super) fn seconds(value: f64) -> Duration {
     Duration::try_from_secs_f64(value).unwrap_or(Duration::from_secs(60))
+}
+
+/// Where a cache takes tiles from that no source can make.
+fn rescale(conf: &CacheConf) -> Option<Rescale> {
+    match (conf.rescale.upscale, conf.rescale.downscale) {
+        (0, 0) => None,
+        (0, levels) => Some(Rescale::Down(levels)),
+        (levels, _) => Some(Rescale::Up(levels)),
+    }
 }
 
 fn fresh_rule(spec: &TimeSpec) -> FreshRule {

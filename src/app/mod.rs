@@ -48,7 +48,13 @@ pub(crate) struct Shared<'a> {
     auth: Option<&'a Auth>,
     /// What is added to pictures.
     decorate: &'a [Decoration],
+    /// How soon a daemon that makes tiles should see to ours.
+    renderd_priority: u32,
 }
+
+/// Somebody waits for what is served, nobody for what is exported: MapProxy's numbers.
+const SERVING_PRIORITY: u32 = 100;
+const SEEDING_PRIORITY: u32 = 10;
 
 /// A map, with somebody before it or not.
 pub enum Served {
@@ -182,6 +188,7 @@ pub fn build(daemon: &Daemon, files: &mut FileSet) -> Result<App, Vec<Finding>> 
         any_srs,
         auth: daemon.auth.as_ref(),
         decorate: &daemon.decorate,
+        renderd_priority: SERVING_PRIORITY,
     };
     let mut findings = Vec::new();
     // Wrong for one map, wrong for all: it must not leave maps out one by one.
@@ -220,6 +227,7 @@ pub fn cache(conf: &Conf, name: &str) -> Result<Arc<TileCache>, Vec<String>> {
         any_srs: false,
         auth: None,
         decorate: &[],
+        renderd_priority: SEEDING_PRIORITY,
     };
     let mut builder = layers::Builder::new(conf, &shared);
     let built = conf.caches.get(name).map(|cache| builder.cache(cache));

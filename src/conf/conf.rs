@@ -17,7 +17,7 @@ use crate::source::wms::WmsVersion;
 mod caches;
 mod sources;
 
-pub use caches::{Backend, BandConf, CacheConf, GeoPackageConf, SqliteConf};
+pub use caches::{Backend, BandConf, CacheConf, GeoPackageConf, RescaleConf, SqliteConf};
 pub use sources::*;
 
 /// Named things in the order in which the file names them.

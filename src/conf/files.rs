@@ -24,6 +24,9 @@ pub struct FileSet {
     present: Option<Box<FileSet>>,
 }
 
+/// Files and directories below one that is read whole.
+const BELOW_MAX: usize = 10_000;
+
 /// Sets within sets that a block may have: the daemon's and its maps'.
 const DEPTH_MAX: usize = 2;
 
@@ -103,6 +106,44 @@ impl FileSet {
             if is_yaml(&path) && path.is_file() {
                 found.push(path);
             }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The file itself, or all files below a directory, in alphabetical order. A
+    /// sealed set knows those that were read; links to directories are not followed.
+    /// The directories themselves are among them, as files without a byte, so that
+    /// a sealed set knows empty ones and a development server sees what comes new.
+    ///
+    /// # Errors
+    /// Nothing is there, or too much.
+    pub fn below(&mut self, place: &Path) -> io::Result<Vec<PathBuf>> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "not among the checked files");
+        if self.sealed {
+            let known: Vec<PathBuf> =
+                self.files.keys().filter(|path| path.starts_with(place)).cloned().collect();
+            return if known.is_empty() { Err(missing()) } else { Ok(known) };
+        }
+        if !std::fs::metadata(place)?.is_dir() {
+            return Ok(vec![place.to_owned()]);
+        }
+        let mut found = Vec::new();
+        let mut open = vec![place.to_owned()];
+        while let Some(directory) = open.pop() {
+            self.hold(&directory, b"");
+            for entry in std::fs::read_dir(&directory)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    open.push(entry.path());
+                } else if entry.path().is_file() {
+                    found.push(entry.path());
+                }
+                if found.len() + open.len() > BELOW_MAX {
+                    return Err(io::Error::other(format!("more than {BELOW_MAX} files and directories")));
+                }
+            }
+            found.push(directory);
         }
         found.sort();
         Ok(found)

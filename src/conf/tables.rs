@@ -43,7 +43,7 @@ static GLOBALS: Table = Table {
         key("srs", Map(&[&GLOBALS_SRS])),
         key("tiles", Map(&[&GLOBALS_TILES])),
         key("mapserver", Map(&[&MAPSERVER])),
-        miss("renderd", Map(&[&GLOBALS_RENDERD])),
+        key("renderd", Map(&[&GLOBALS_RENDERD])),
         key("background", Map(&[&GLOBALS_BACKGROUND])),
     ],
 };
@@ -159,14 +159,14 @@ static GLOBALS_SRS: Table = Table {
     keys: &[
         idle("axis_order_ne", TEXTS, AXIS_ORDER),
         idle("axis_order_en", TEXTS, AXIS_ORDER),
-        miss("proj_data_dir", Text),
+        key("proj_data_dir", Text),
         key("preferred_src_proj", Named(&TEXTS)),
     ],
 };
 
 static GLOBALS_TILES: Table = Table { path: "globals.tiles", keys: &[key("expires_hours", Number)] };
 
-static GLOBALS_RENDERD: Table = Table { path: "globals.renderd", keys: &[miss("address", Text)] };
+static GLOBALS_RENDERD: Table = Table { path: "globals.renderd", keys: &[key("address", Text)] };
 
 static GLOBALS_BACKGROUND: Table = Table { path: "globals.background", keys: &[key("url", Text)] };
 
@@ -209,7 +209,7 @@ pub static COVERAGE: Table = Table {
         key("datasource", OneOf(&[Text, NUMBERS])),
         miss("where", Text),
         key("srs", Text),
-        miss("expire_tiles", Text),
+        key("expire_tiles", Text),
         key("union", List(&ONE_COVERAGE)),
         key("difference", List(&ONE_COVERAGE)),
         key("intersection", List(&ONE_COVERAGE)),

@@ -36,7 +36,7 @@ enum Shape {
         whole: [bool; 4],
     },
     Area(Arc<Area>),
-    /// Nothing: what has no image in a system.
+    /// Nothing: what has no image in a system, or a list without tiles.
     Empty,
 }
 
@@ -62,6 +62,12 @@ impl Coverage {
             Shape::Rectangle { whole } if *srs == self.srs => whole,
             _ => [false; 4],
         }
+    }
+
+    /// No place at all.
+    pub fn nothing(srs: Srs, clip: bool) -> Coverage {
+        let extent = Extent::new(0.0, 0.0, 0.0, 0.0);
+        Coverage { srs, extent, clip, ignored: 0, shape: Shape::Empty }
     }
 
     /// Many rectangles at once, such as the tiles of an expire list.

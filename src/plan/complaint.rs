@@ -67,6 +67,8 @@ pub(super) struct Complaints {
     pub(super) lockless: Complaint,
     /// A tile could not be made.
     pub(super) unmade: Complaint,
+    /// The search for a substitute went too far.
+    pub(super) far: Complaint,
 }
 
 #[cfg(test)]

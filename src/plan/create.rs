@@ -114,7 +114,9 @@ impl TileCache {
                 self.share_single(*coord, dimensions, turn)
             });
         };
-        if self.options.minimize_meta_requests && coords.len() > 1 && !self.options.bulk_meta {
+        // The daemon knows whole meta tiles only.
+        let is_ours = self.renderd_for(dimensions.is_some()).is_none();
+        if self.options.minimize_meta_requests && coords.len() > 1 && !self.options.bulk_meta && is_ours {
             let block = meta.minimal_meta_tile(coords);
             // A picture that could not be decoded is not asked for.
             if self.options.decode_limits.pixels_bytes(block.size.0, block.size.1).is_ok() {
@@ -173,7 +175,7 @@ impl TileCache {
         result
     }
 
-    fn tell_stale(&self, main: TileCoord, error: &PlanError) {
+    pub(super) fn tell_stale(&self, main: TileCoord, error: &PlanError) {
         if let Some(more) = self.complaints.unmade.due(Instant::now()) {
             crate::log::warn!("{}: tile {main:?} stays as it was: {error}{more}", self.name());
         }
@@ -210,6 +212,9 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Made, PlanError> {
+        if let Some(renderd) = self.renderd_for(dimensions.is_some()) {
+            return self.have_made(renderd, &[coord], turn);
+        }
         let tile = address(coord, dimensions);
         let lock = self.lock(coord, turn)?;
         let stale = match self.find(&tile, turn)? {
@@ -270,6 +275,10 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Made, PlanError> {
+        if let Some(renderd) = self.renderd_for(dimensions.is_some()) {
+            let coords: Vec<TileCoord> = block.tiles.iter().map(|(coord, _)| *coord).collect();
+            return self.have_made(renderd, &coords, turn);
+        }
         let lock = self.lock(block.main, turn)?;
         if let Some(found) = self.find_all(block, dimensions, turn)? {
             return Ok(found);
@@ -339,7 +348,7 @@ impl TileCache {
     }
 
     /// The stored tile, however old.
-    fn held(
+    pub(super) fn held(
         &self,
         coord: TileCoord,
         dimensions: Option<&Arc<Dimensions>>,
@@ -466,13 +475,22 @@ impl TileCache {
         image: &ImageOptions,
         cacheable: bool,
     ) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
-        // Where nothing is said, what the sources bring is kept as it is, as in MapProxy.
-        if image.transparent == Some(false) && image.format != Format::Mixed && !raster.opaque {
-            render::merge::flatten(&mut raster, image.background);
-        }
+        lay_ground(&mut raster, image);
         if let Some(mark) = &self.options.watermark {
             render::decor::draw_watermark(&mut raster, mark, (coord.x, coord.y));
         }
+        self.encode_pixels(raster, image, cacheable)
+    }
+
+    /// Encoded as `image` says, without a watermark; with its one colour where
+    /// the store wants to know it.
+    pub(super) fn encode_pixels(
+        &self,
+        mut raster: Raster,
+        image: &ImageOptions,
+        cacheable: bool,
+    ) -> Result<(Tile, Option<[u8; 4]>), PlanError> {
+        lay_ground(&mut raster, image);
         let color = self.options.tells_single_color.then(|| render::merge::single_color(&raster)).flatten();
         let encoded = encode(&raster, image, self.name())?;
         Ok((made_tile(encoded.bytes.into(), encoded.format, cacheable), color))
@@ -481,7 +499,12 @@ impl TileCache {
     /// Stores what was made just now and may be kept; each tile then bears the
     /// time of its stored state, so that its ETag is the one that later answers
     /// carry. A full or read-only disk costs the copies, not the answer.
-    fn keep(&self, mut made: Vec<Fresh>, dimensions: Option<&Arc<Dimensions>>, turn: &Turn) -> Made {
+    pub(super) fn keep(
+        &self,
+        mut made: Vec<Fresh>,
+        dimensions: Option<&Arc<Dimensions>>,
+        turn: &Turn,
+    ) -> Made {
         let store = &self.options.store;
         if store.keeps() {
             let is_new = |at: &usize| made[*at].1.cacheable && !made[*at].1.from_store;
@@ -559,6 +582,13 @@ fn fits(has: Format, pixels: Option<&Raster>, wanted: Format) -> bool {
 /// Whether a tile that was there may stand in for what failed.
 fn is_source_failure(error: &PlanError) -> bool {
     matches!(error, PlanError::Source(_) | PlanError::Image { .. })
+}
+
+/// Where nothing is said, what the sources bring is kept as it is, as in MapProxy.
+fn lay_ground(raster: &mut Raster, image: &ImageOptions) {
+    if image.transparent == Some(false) && image.format != Format::Mixed && !raster.opaque {
+        render::merge::flatten(raster, image.background);
+    }
 }
 
 fn made_tile(bytes: Arc<[u8]>, format: Format, cacheable: bool) -> Tile {

@@ -4,6 +4,7 @@
 //! The only room that knows cache *and* source *and* lock.
 
 pub mod band_layer;
+pub mod by_renderd;
 pub mod cache_layer;
 mod complaint;
 pub mod compose;
@@ -22,6 +23,7 @@ mod patience;
 pub mod picture;
 pub mod source_layer;
 pub mod srs_choice;
+pub mod substitute;
 pub mod tile_cache;
 pub mod tile_set_layer;
 pub mod turn;
@@ -39,6 +41,7 @@ pub use crate::cache::{Dimensions, TileAddress, TileIdentity};
 pub use crate::source::xslt::{Stylesheet, XsltError};
 pub use crate::source::{InfoRequest, PictureHook, Position, SourceError};
 pub use band_layer::{BandLayer, BandMix, BandShare};
+pub use by_renderd::RenderdOptions;
 pub use cache_layer::{CacheLayer, CacheLayerOptions};
 pub use compose::{ComposeOptions, Composed, OnSourceErrors, compose, error_text};
 pub use conditional::{ResolutionLayer, SrsLayer};
@@ -50,6 +53,7 @@ pub use memory::TileMemory;
 pub use picture::{Drawn, Picture};
 pub use source_layer::{DebugLayer, EmptyLayer, TileLayer, WmsLayer, WmsLayerOptions};
 pub use srs_choice::SupportedSrs;
+pub use substitute::Rescale;
 pub use tile_cache::{TileCache, TileCacheOptions};
 pub use tile_set_layer::TileSetLayer;
 pub use turn::{Gate, Turn};

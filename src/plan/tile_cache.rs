@@ -12,7 +12,9 @@ use super::create::{FlightKey, Made};
 use super::flight::Flights;
 use super::fresh::{FreshRule, fresh_from, is_stale};
 use super::patience::patiently;
-use super::{EmptyLayer, MapLayer, MapQuery, PlanError, Tile, TileFile, TileMemory, Turn};
+use super::{
+    EmptyLayer, MapLayer, MapQuery, PlanError, RenderdOptions, Rescale, Tile, TileFile, TileMemory, Turn,
+};
 use crate::board::CacheState;
 use crate::cache::{CacheError, Dimensions, StoredTile, TileAddress, TileIdentity, TileStore};
 use crate::geo::{Coverage, MetaGrid, TileCoord, TileGrid};
@@ -37,6 +39,12 @@ pub struct TileCacheOptions {
     pub bulk_meta: bool,
     pub minimize_meta_requests: bool,
     pub concurrent_creators: usize,
+    /// Where tiles come from that no source can make; `None`: from nowhere.
+    pub rescale: Option<Rescale>,
+    /// Whether those are stored.
+    pub keeps_rescaled: bool,
+    /// Who makes missing tiles in our place.
+    pub renderd: Option<RenderdOptions>,
     pub refresh: Option<FreshRule>,
     pub coverage: Option<Coverage>,
     pub watermark: Option<render::decor::Watermark>,
@@ -138,6 +146,25 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Vec<Option<Tile>>, PlanError> {
+        let mut found = self.plain_tiles(tiles, dimensions, turn)?;
+        self.substitute_tiles(tiles, &mut found, dimensions, turn)?;
+        if let Some(coverage) = self.options.coverage.as_ref().filter(|c| c.clip) {
+            for (tile, &coord) in found.iter_mut().zip(tiles) {
+                if let Some(tile) = tile {
+                    self.clip_tile(tile, coord, coverage)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is stored or can be made, neither clipped nor drawn from other levels.
+    fn plain_tiles(
+        &self,
+        tiles: &[TileCoord],
+        dimensions: Option<&Arc<Dimensions>>,
+        turn: &Turn,
+    ) -> Result<Vec<Option<Tile>>, PlanError> {
         let mut found: Vec<Option<Tile>> = vec![None; tiles.len()];
         let mut missing = Vec::new();
         for (at, &coord) in tiles.iter().enumerate() {
@@ -162,13 +189,6 @@ impl TileCache {
             take_made(&made, &missing, &mut found)?;
         }
         self.tell_missing(&missing, &found);
-        if let Some(coverage) = self.options.coverage.as_ref().filter(|c| c.clip) {
-            for (at, &coord) in tiles.iter().enumerate() {
-                if let Some(tile) = &mut found[at] {
-                    self.clip_tile(tile, coord, coverage)?;
-                }
-            }
-        }
         Ok(found)
     }
 
@@ -198,6 +218,18 @@ impl TileCache {
         dimensions: Option<&Arc<Dimensions>>,
         turn: &Turn,
     ) -> Result<Vec<Loaded>, PlanError> {
+        let mut rasters = self.plain_rasters(tiles, dimensions, turn)?;
+        self.substitute_rasters(tiles, &mut rasters, dimensions, turn)?;
+        Ok(rasters)
+    }
+
+    /// [`TileCache::rasters`] without those that have to be drawn from other levels.
+    pub(super) fn plain_rasters(
+        &self,
+        tiles: &[Option<TileCoord>],
+        dimensions: Option<&Arc<Dimensions>>,
+        turn: &Turn,
+    ) -> Result<Vec<Loaded>, PlanError> {
         let mut rasters: Vec<Loaded> = vec![(None, true); tiles.len()];
         let mut wanted = Vec::new();
         for (at, coord) in tiles.iter().enumerate() {
@@ -214,9 +246,13 @@ impl TileCache {
             return Ok(rasters);
         }
         let coords: Vec<TileCoord> = wanted.iter().map(|(_, coord)| *coord).collect();
-        let loaded = self.tiles(&coords, dimensions, turn)?;
+        let clip = self.options.coverage.as_ref().filter(|coverage| coverage.clip);
+        let loaded = self.plain_tiles(&coords, dimensions, turn)?;
         for ((at, coord), tile) in wanted.into_iter().zip(loaded) {
-            let Some(tile) = tile else { continue };
+            let Some(mut tile) = tile else { continue };
+            if let Some(coverage) = clip {
+                self.clip_tile(&mut tile, coord, coverage)?;
+            }
             rasters[at] = (self.raster_of(&tile, coord, dimensions, turn)?, tile.cacheable);
         }
         Ok(rasters)
@@ -314,7 +350,7 @@ impl TileCache {
         if let Some(path) = self.options.store.path_of(&address) {
             self.options.memory.forget(&path);
         }
-        match self.tiles(&[coord], dimensions, turn)?.pop().flatten() {
+        match self.plain_tiles(&[coord], dimensions, turn)?.pop().flatten() {
             Some(again) => self
                 .decode(&again.bytes)
                 .map(Some)
@@ -355,6 +391,11 @@ impl TileCache {
         }
     }
 
+    /// Whether a tile is stored, however old, without reading it.
+    pub(super) fn is_stored(&self, tile: &TileAddress, turn: &Turn) -> bool {
+        self.readable(patiently(turn, || self.options.store.modified(tile))).is_some()
+    }
+
     /// Whether a fresh tile is stored, without reading it.
     pub(super) fn is_stored_fresh(&self, tile: &TileAddress, turn: &Turn) -> Result<bool, PlanError> {
         let modified = self.readable(patiently(turn, || self.options.store.modified(tile)));
@@ -370,7 +411,7 @@ impl TileCache {
     }
 
     /// Whether the cache's own coverage keeps the tile out.
-    fn is_outside(&self, coord: TileCoord) -> bool {
+    pub(super) fn is_outside(&self, coord: TileCoord) -> bool {
         self.options.coverage.as_ref().is_some_and(|coverage| {
             let grid = &self.options.grid;
             !coverage.intersects(&grid.tile_extent(coord), &grid.srs)

@@ -14,6 +14,7 @@ mod local;
 pub mod ogcapi;
 pub mod picture_hook;
 mod pool;
+pub mod renderd;
 mod semaphore;
 pub mod template;
 pub mod tile;

@@ -24,6 +24,7 @@ mod demo;
 #[cfg(feature = "peers")]
 mod differential;
 mod embedded;
+mod expire_tiles;
 mod export;
 mod fastcgi;
 #[cfg(feature = "peers")]
@@ -69,7 +70,10 @@ mod parity;
 mod power_cut;
 #[cfg(feature = "peers")]
 mod privileges;
+mod projections;
 mod reload;
+mod renderd;
+mod rescale;
 mod scarcity;
 mod scgi_uwsgi;
 mod seeing;

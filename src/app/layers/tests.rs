@@ -33,6 +33,7 @@ fn built<T>(caches: &str, look: impl FnOnce(&mut Builder<'_>, &[BuiltCache]) -> 
         any_srs: false,
         auth: None,
         decorate: &[],
+        renderd_priority: 100,
     };
     let mut builder = Builder::new(&conf, &shared);
     let built = builder.cache(conf.caches.get("c").expect("a cache c"));

@@ -41,9 +41,7 @@ pub struct CacheConf {
     /// in the first grid.
     pub use_direct_from_res: Option<f64>,
     pub link_single_color: Option<LinkKind>,
-    pub cache_rescaled_tiles: bool,
-    pub upscale_tiles: u32,
-    pub downscale_tiles: u32,
+    pub rescale: RescaleConf,
     pub refresh_before: Option<TimeSpec>,
     pub watermark: Option<Watermark>,
     pub backend: Backend,
@@ -54,6 +52,15 @@ pub struct CacheConf {
     pub lock_timeout_s: f64,
     pub directory_mode: Option<u32>,
     pub file_mode: Option<u32>,
+}
+
+/// `upscale_tiles`, `downscale_tiles` and `cache_rescaled_tiles`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RescaleConf {
+    /// Levels; one of the two is 0.
+    pub upscale: u32,
+    pub downscale: u32,
+    pub is_kept: bool,
 }
 
 /// Weighted share of a source's band in a band of the result.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::color;
-use super::super::conf::{BandConf, CacheConf, FormatConf, GridConf, SourceKind, SourceRef};
+use super::super::conf::{BandConf, CacheConf, FormatConf, GridConf, RescaleConf, SourceKind, SourceRef};
 use super::super::nearest::hint;
 use super::super::node::{Entry, Node, Value};
 use super::image::{extension, join};
@@ -64,15 +64,7 @@ impl Resolver<'_> {
             .count(node, "max_tile_limit", &path, 1, TILE_LIMIT_MAX)
             .or_else(|| self.count(common, "max_tile_limit", GLOBAL, 1, TILE_LIMIT_MAX));
         let switch = |key| flag(node, key).or_else(|| flag(common, key)).unwrap_or(false);
-        let upscale = self.count(node, "upscale_tiles", &path, 0, RESCALE_MAX).unwrap_or(0);
-        let downscale = self.count(node, "downscale_tiles", &path, 0, RESCALE_MAX).unwrap_or(0);
-        if upscale > 0 && downscale > 0 {
-            self.error(
-                node,
-                &path,
-                "has both `upscale_tiles` and `downscale_tiles`; only one of them can be used",
-            );
-        }
+        let rescale = self.rescale(node, &path);
         let store = self.store(entry, &grids, &path);
         Some(CacheConf {
             name: entry.key.to_string(),
@@ -92,9 +84,7 @@ impl Resolver<'_> {
             disable_storage: flag(node, "disable_storage").unwrap_or(false),
             use_direct_from_res: self.direct_from(node, &grids, &path),
             link_single_color: link_kind(node).or_else(|| link_kind(common)).flatten(),
-            cache_rescaled_tiles: flag(node, "cache_rescaled_tiles").unwrap_or(false),
-            upscale_tiles: upscale,
-            downscale_tiles: downscale,
+            rescale,
             refresh_before: node
                 .get("refresh_before")
                 .and_then(|spec| self.time_spec(spec, &format!("{path}.refresh_before"))),
@@ -107,6 +97,23 @@ impl Resolver<'_> {
             directory_mode: store.directory_mode.or(self.globals.directory_mode),
             file_mode: store.file_mode.or(self.globals.file_mode),
         })
+    }
+
+    /// Where tiles are taken from that no source can make.
+    fn rescale(&mut self, node: &Node, path: &str) -> RescaleConf {
+        let upscale = self.count(node, "upscale_tiles", path, 0, RESCALE_MAX).unwrap_or(0);
+        let downscale = self.count(node, "downscale_tiles", path, 0, RESCALE_MAX).unwrap_or(0);
+        if upscale > 0 && downscale > 0 {
+            let text = "has both `upscale_tiles` and `downscale_tiles`; only one of them can be used";
+            self.error(node, path, text);
+        }
+        let is_kept = flag(node, "cache_rescaled_tiles").unwrap_or(false);
+        if is_kept && upscale == 0 && downscale == 0 {
+            let key = "cache_rescaled_tiles";
+            let text = "has no effect without `upscale_tiles` or `downscale_tiles`";
+            self.warn(node.get(key).unwrap_or(node), format!("{path}.{key}"), text);
+        }
+        RescaleConf { upscale, downscale, is_kept }
     }
 
     /// Image options with what the globals say of the format, opacity, and the

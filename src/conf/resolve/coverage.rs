@@ -55,10 +55,11 @@ impl Resolver<'_> {
             }
             return self.read_area(source, &path, srs?, clip);
         }
-        if node.get("expire_tiles").is_none() {
-            let known = "bbox, datasource, union, intersection or difference";
-            self.warn(node, path, format!("describes no area and is ignored; it needs one of {known}"));
+        if let Some(source) = node.get("expire_tiles") {
+            return self.expired_area(source, &format!("{path}.expire_tiles"), clip);
         }
+        let known = "bbox, datasource, union, intersection, difference or expire_tiles";
+        self.warn(node, path, format!("describes no area and is ignored; it needs one of {known}"));
         None
     }
 

@@ -1,14 +1,17 @@
 //! Section `globals`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::conf::{Globals, HttpConf, MapServerConf, Named, SqliteConf};
 use super::super::node::Node;
 use super::{GridDefaults, Resolver, flag, number, text};
 use crate::geo::Srs;
+use crate::geo::proj::set_data_dir;
 use crate::render::Kernel;
 use crate::source::client::Method;
 
+/// Without it PROJ knows no system by its code.
+const PROJ_DATABASE: &str = "proj.db";
 const CLIENT_TIMEOUT_MAX_S: f64 = 86_400.0;
 
 /// What holds where the file says nothing.
@@ -49,6 +52,10 @@ pub(super) fn defaults(dir: &Path) -> (Globals, GridDefaults) {
 impl Resolver<'_> {
     pub(super) fn resolve_globals(&mut self) {
         let Some(node) = self.root.get("globals") else { return };
+        if let Some(srs) = node.get("srs") {
+            self.globals.proj_data_dir = self.proj_data_dir(srs);
+            self.globals.preferred_src = self.preferred_src(srs);
+        }
         if let Some(image) = node.get("image") {
             self.globals_image(image);
         }
@@ -70,20 +77,38 @@ impl Resolver<'_> {
         {
             self.grid_defaults.tile_size = size;
         }
-        if let Some(srs) = node.get("srs") {
-            self.globals.proj_data_dir = text(srs, "proj_data_dir").map(|dir| self.path(&dir));
-            self.globals.preferred_src = self.preferred_src(srs);
-        }
         if let Some(hours) = node.get("tiles").and_then(|tiles| number(tiles, "expires_hours")) {
             self.globals.tile_age_max_s = (hours.max(0.0) * 3600.0) as u64;
         }
         if let Some(server) = node.get("mapserver") {
             self.globals.mapserver = self.mapserver(server);
         }
-        self.globals.renderd_address = node.get("renderd").and_then(|renderd| text(renderd, "address"));
+        if let Some(renderd) = node.get("renderd") {
+            self.check_server(renderd, "address", "globals.renderd");
+            self.globals.renderd_address = text(renderd, "address").filter(|address| !address.is_empty());
+        }
         if let Some(url) = node.get("background").and_then(|background| text(background, "url")) {
             self.globals.background_url = Some(url);
         }
+    }
+
+    /// PROJ's own files, for the whole process from here on: before the first
+    /// system of the map is looked up.
+    fn proj_data_dir(&mut self, srs: &Node) -> Option<PathBuf> {
+        const PATH: &str = "globals.srs.proj_data_dir";
+        let value = srs.get("proj_data_dir")?;
+        let dir = self.path(value.text()?);
+        // What was checked once need not be there again for each later worker.
+        if !self.files.is_sealed() && !dir.join(PROJ_DATABASE).is_file() {
+            let text = format!("{} has no {PROJ_DATABASE}; it must hold all of PROJ's data", dir.display());
+            self.error(value, PATH, text);
+            return None;
+        }
+        if let Err(error) = set_data_dir(&dir) {
+            self.error(value, PATH, format!("{error}; all maps of a daemon share it"));
+            return None;
+        }
+        Some(dir)
     }
 
     fn globals_image(&mut self, image: &Node) {

@@ -8,6 +8,7 @@
 mod caches;
 mod coverage;
 mod dimension;
+mod expire_tiles;
 mod globals;
 mod grids;
 mod image;

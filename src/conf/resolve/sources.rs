@@ -382,7 +382,7 @@ impl Resolver<'_> {
     }
 
     fn ogcapi_tiles(&mut self, node: &Node, path: &str) -> Option<OgcApiTilesConf> {
-        self.check_landing_page(node, path);
+        self.check_server(node, "landingpage_url", path);
         Some(OgcApiTilesConf {
             landing_page: text(node, "landingpage_url")?,
             collection: text(node, "collection"),
@@ -391,7 +391,7 @@ impl Resolver<'_> {
     }
 
     fn ogcapi_maps(&mut self, node: &Node, path: &str) -> Option<OgcApiMapsConf> {
-        self.check_landing_page(node, path);
+        self.check_server(node, "landingpage_url", path);
         Some(OgcApiMapsConf {
             landing_page: text(node, "landingpage_url")?,
             collection: text(node, "collection"),
@@ -399,14 +399,13 @@ impl Resolver<'_> {
         })
     }
 
-    /// A server whose links are followed cannot be a file.
-    fn check_landing_page(&mut self, node: &Node, path: &str) {
-        const KEY: &str = "landingpage_url";
-        self.check_url(node, KEY, path);
-        if let Some(value) = node.get(KEY)
+    /// A URL of a server, which cannot be a file.
+    pub(super) fn check_server(&mut self, node: &Node, key: &str, path: &str) {
+        self.check_url(node, key, path);
+        if let Some(value) = node.get(key)
             && value.text().is_some_and(|url| url.starts_with("file:"))
         {
-            self.error(value, format!("{path}.{KEY}"), "must begin with http:// or https://");
+            self.error(value, format!("{path}.{key}"), "must begin with http:// or https://");
         }
     }
 

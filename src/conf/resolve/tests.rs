@@ -247,6 +247,14 @@ fn every_fault_is_named_with_its_place() {
             "caches.c.meta_size: must be two whole numbers from 1 to 64",
         ),
         ("caches: {c: {sources: [], upscale_tiles: 1, downscale_tiles: 1}}", "only one of them"),
+        (
+            "caches: {c: {sources: [], upscale_tiles: -1}}",
+            "caches.c.upscale_tiles: must be a whole number from 0 to 32, not -1",
+        ),
+        (
+            "globals: {renderd: {address: 'unix:/run/renderd'}}",
+            "1:30: error: globals.renderd.address: \"unix:/run/renderd\" is no URL",
+        ),
         ("caches: {c: {sources: [], format: mixed}}", "needs `request_format: image/png`"),
         ("caches: {c: {sources: [], format: image/pgn}}", "unknown image format \"image/pgn\""),
         (
@@ -411,8 +419,12 @@ fn warnings_do_not_refuse() {
             "the type `s3` is still missing",
         ),
         (
-            "caches: {a: {sources: [], upscale_tiles: 2}, b: {sources: [], upscale_tiles: 1}}",
-            "caches.a.upscale_tiles: this feature is still missing in rhumb; the setting has no effect (and in one more place)",
+            "caches: {a: {sources: []}}\nglobals: {cache: {s3: {bucket_name: b}}}",
+            "globals.cache.s3: this feature is still missing in rhumb; the setting has no effect",
+        ),
+        (
+            "caches: {a: {sources: [], cache_rescaled_tiles: true}}",
+            "caches.a.cache_rescaled_tiles: has no effect without `upscale_tiles` or `downscale_tiles`",
         ),
         (
             "globals: {srs: {axis_order_ne: ['EPSG:31467']}}",

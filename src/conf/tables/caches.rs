@@ -3,7 +3,7 @@
 use super::super::schema::Kind::{
     Any, Bool, Choice, Color, Int, List, Map, Named, Number, OneOf, Text, Typed,
 };
-use super::super::schema::{Kind, Status, Table, Variant, idle, key, miss, need};
+use super::super::schema::{Kind, Status, Table, Variant, idle, key, need};
 use super::{COVERAGE, IMAGE, LINKS, NAMED_BY_KEY, NUMBERS, TEXTS};
 
 pub(super) static CACHE: Table = Table {
@@ -26,9 +26,9 @@ pub(super) static CACHE: Table = Table {
         key("use_direct_from_level", Number),
         key("use_direct_from_res", Number),
         key("link_single_color_images", LINKS),
-        miss("cache_rescaled_tiles", Bool),
-        miss("upscale_tiles", Int),
-        miss("downscale_tiles", Int),
+        key("cache_rescaled_tiles", Bool),
+        key("upscale_tiles", Int),
+        key("downscale_tiles", Int),
         key("refresh_before", Map(&[&TIME_SPEC])),
         key("watermark", Map(&[&WATERMARK])),
         key("cache", Typed(BACKENDS)),

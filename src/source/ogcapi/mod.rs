@@ -35,6 +35,9 @@ const LINKS_MAX: usize = 1_000;
 const LINK_BYTES_MAX: usize = 4_096;
 const LINK_SHOWN_BYTES_MAX: usize = 200;
 
+/// Of a document that is none, what a message shows.
+const EXCERPT_BYTES_MAX: usize = 200;
+
 const JSON: &str = "application/json";
 const REL_PREFIX: &str = "http://www.opengis.net/def/rel/ogc/1.0/";
 
@@ -154,7 +157,10 @@ impl Visit<'_> {
         })?;
         match serde_json::from_slice(&fetched.bytes) {
             Ok(json) => Ok(Document { url, json }),
-            Err(error) => Err(refuse(format!("no JSON ({error}): {}", excerpt(&fetched.bytes)))),
+            Err(error) => {
+                let start = clean(&excerpt(&fetched.bytes), EXCERPT_BYTES_MAX);
+                Err(refuse(format!("no JSON ({error}): {start}")))
+            }
         }
     }
 
