@@ -8,6 +8,7 @@ use super::{Shared, documents};
 use crate::conf::conf::{self, Conf, LayerConf, SourceRef};
 use crate::plan::InfoKind;
 use crate::plan::compose::OnSourceErrors;
+use crate::render::decor::Attribution;
 use crate::service::SiteParts;
 use crate::service::demo::DemoParts;
 use crate::service::kml::KmlParts;
@@ -84,7 +85,7 @@ fn wms_parts<'a>(
         srs_extents: wms.bbox_srs.iter().map(|b| (b.srs.clone(), b.limit)).collect(),
         image_formats: wms.image_formats.iter().map(|f| (f.mime.clone(), f.image.clone())).collect(),
         versions: wms.versions.iter().map(|v| version(*v)).collect(),
-        attribution: wms.attribution.clone(),
+        attribution: attribution(conf, wms.attribution.as_ref()),
         info_stylesheets: info_stylesheets(wms, builder),
         info_types: wms.featureinfo_types.clone().unwrap_or_default(),
         on_source_errors: on_source_errors(wms.on_source_errors),
@@ -108,6 +109,12 @@ fn info_stylesheets(
     };
     let sheets = wms.featureinfo_xslt.iter();
     sheets.filter_map(|(name, sheet)| Some((kind(name), builder.stylesheet(sheet)?))).collect()
+}
+
+/// What is written on maps, in the operator's font.
+fn attribution(conf: &Conf, text: Option<&String>) -> Option<Attribution> {
+    let typeface = conf.globals.typeface.clone();
+    text.map(|text| Attribution { text: text.clone(), typeface })
 }
 
 fn on_source_errors(said: conf::OnSourceErrors) -> OnSourceErrors {
@@ -142,7 +149,7 @@ fn ogcapi_parts<'a>(
         enable_maps: ogcapi.enable_maps,
         map_srs: ogcapi.map_srs.clone(),
         image_formats: ogcapi.image_formats.iter().map(|format| format.image.clone()).collect(),
-        attribution: ogcapi.attribution.clone(),
+        attribution: attribution(conf, ogcapi.attribution.as_ref()),
         on_source_errors: on_source_errors(ogcapi.on_source_errors),
         pixels_max: ogcapi.output_pixels_max,
         concurrent_layers: ogcapi.concurrent_layer_renderer as usize,

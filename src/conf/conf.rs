@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::geo::{Extent, GridOptions, Srs, TileGrid};
+use crate::render::decor::Typeface;
 use crate::render::{ColorMode, Format, ImageOptions, Kernel, Quantizer, TiffCompression};
 use crate::source::client::Method;
 use crate::source::wms::WmsVersion;
@@ -113,7 +114,8 @@ pub struct Globals {
     pub resampling: Kernel,
     pub paletted: bool,
     pub jpeg_quality: u8,
-    pub font_dir: Option<PathBuf>,
+    /// The font of `image.font_dir`.
+    pub typeface: Option<Typeface>,
     /// `globals.image.formats`, by the name that caches and services refer to.
     pub formats: Named<FormatConf>,
     /// Defaults of sources' `http`.

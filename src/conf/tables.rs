@@ -59,7 +59,7 @@ static GLOBALS_IMAGE: Table = Table {
         key("max_shrink_factor", Number),
         key("jpeg_quality", Number),
         key("formats", Named(&Map(&[&IMAGE]))),
-        miss("font_dir", Text),
+        key("font_dir", Text),
         idle("merge_method", Text, MERGE_METHOD),
     ],
 };

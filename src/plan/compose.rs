@@ -7,7 +7,7 @@ use super::create::lay_over;
 use super::source_layer::place_within;
 use super::{Decoration, Drawn, MapLayer, MapQuery, Picture, PlanError, SourceError, Turn};
 use crate::geo::{Coverage, Extent};
-use crate::render::decor::{self, TextStyle};
+use crate::render::decor::{self, Attribution, TextStyle};
 use crate::render::encode::GeoTag;
 use crate::render::{self, Color, ColorMode, DecodeLimits, Encoded, Format, ImageOptions, Raster};
 
@@ -27,7 +27,7 @@ pub struct ComposeOptions {
     /// What a client reads when a layer fails and `hide_error_details` is on.
     pub hide_error_details: bool,
     /// Text lower right on the finished map.
-    pub attribution: Option<String>,
+    pub attribution: Option<Attribution>,
     /// Layers drawn side by side (`concurrent_layer_renderer`).
     pub concurrent_layers: usize,
     /// The whole map is clipped to this (authorisation).
@@ -167,8 +167,8 @@ fn draw(
     if !errors.is_empty() {
         paint_errors(&mut canvas, &errors, options);
     }
-    if let Some(text) = options.attribution.as_ref().filter(|_| !query.tiled_only) {
-        paint_attribution(&mut canvas, text);
+    if let Some(attribution) = options.attribution.as_ref().filter(|_| !query.tiled_only) {
+        paint_attribution(&mut canvas, attribution);
     }
     if let Some(limit) = &options.limit {
         render::mask::clip(&mut canvas, &query.extent, &query.srs, limit);
@@ -335,8 +335,9 @@ fn shorten(text: String) -> String {
 /// Characters of a failure that are painted on a map.
 const PAINTED_CHARS_MAX: usize = 36;
 
-fn paint_attribution(canvas: &mut Raster, text: &str) {
-    decor::draw_text(canvas, text, &TextStyle::attribution(false));
+fn paint_attribution(canvas: &mut Raster, attribution: &Attribution) {
+    let style = TextStyle { typeface: attribution.typeface.clone(), ..TextStyle::attribution(false) };
+    decor::draw_text(canvas, &attribution.text, &style);
 }
 
 /// What a client may read of a failure, in MapProxy's words. With

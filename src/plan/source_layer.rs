@@ -363,6 +363,7 @@ impl MapLayer for DebugLayer {
             ground: Some([255, 255, 255, 255]),
             placement: Placement::UpperLeft,
             margin_px: 3,
+            typeface: None,
         };
         decor::draw_text(&mut raster, &text, &style);
         Ok(Drawn::pixels(raster))

@@ -3,9 +3,10 @@
 //! One font is built in (Latin letters of DejaVu Sans). Text may come from an
 //! upstream or a client, so its length, its size and its lines are bounded.
 
+use std::fmt;
 use std::sync::LazyLock;
 
-use ab_glyph::{Font, FontRef, GlyphId, OutlinedGlyph, PxScale, Rect, ScaleFont, point};
+use ab_glyph::{Font, FontArc, FontRef, GlyphId, OutlinedGlyph, PxScale, Rect, ScaleFont, point};
 
 use super::merge;
 use super::raster::{Color, Raster};
@@ -20,8 +21,40 @@ const PADDING_PX: i32 = 3;
 /// Between the ink of one line and the next (MapProxy: 5).
 const LINE_GAP_PX: f32 = 5.0;
 
-static FONT: LazyLock<Option<FontRef<'static>>> =
-    LazyLock::new(|| FontRef::try_from_slice(include_bytes!("../../etc/fonts/DejaVuSans-Latin.ttf")).ok());
+static FONT: LazyLock<Option<FontArc>> = LazyLock::new(|| {
+    let built_in = FontRef::try_from_slice(include_bytes!("../../etc/fonts/DejaVuSans-Latin.ttf"));
+    built_in.ok().map(FontArc::new)
+});
+
+/// A font of the operator's (`globals.image.font_dir`) in place of the one that
+/// is built in. Cheap to clone.
+#[derive(Clone)]
+pub struct Typeface(FontArc);
+
+impl Typeface {
+    /// From the bytes of a TrueType or OpenType file.
+    ///
+    /// # Errors
+    /// They are none.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Typeface, String> {
+        let font = FontArc::try_from_vec(bytes).map_err(|_| "is no TrueType or OpenType font")?;
+        if font.units_per_em().is_none_or(|em| em <= 0.0) {
+            return Err("is a font without a size".into());
+        }
+        Ok(Typeface(font))
+    }
+
+    /// The glyphs to draw with.
+    fn of(own: Option<&Typeface>) -> Option<&FontArc> {
+        own.map(|own| &own.0).or(FONT.as_ref())
+    }
+}
+
+impl fmt::Debug for Typeface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Typeface").field("glyphs", &self.0.glyph_count()).finish()
+    }
+}
 
 /// Where text or an image is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +91,8 @@ pub struct TextStyle {
     pub placement: Placement,
     /// Between the text and the image's edge.
     pub margin_px: u16,
+    /// `None`: the one that is built in.
+    pub typeface: Option<Typeface>,
 }
 
 impl TextStyle {
@@ -73,6 +108,7 @@ impl TextStyle {
             ground: None,
             placement: Placement::UpperLeft,
             margin_px: PADDING_PX as u16,
+            typeface: None,
         }
     }
 
@@ -87,6 +123,7 @@ impl TextStyle {
             ground: Some(ground),
             placement: Placement::LowerRight,
             margin_px: PADDING_PX as u16,
+            typeface: None,
         }
     }
 }
@@ -94,7 +131,7 @@ impl TextStyle {
 /// Draws lines of text. Lines wider than the image go on below; what does not
 /// fit is cut off.
 pub fn draw_text(raster: &mut Raster, text: &str, style: &TextStyle) {
-    let Some(font) = FONT.as_ref() else { return };
+    let Some(font) = Typeface::of(style.typeface.as_ref()) else { return };
     let letters = Letters::new(font, style.size_px);
     let room = raster.width as f32 - 2.0 * f32::from(style.margin_px);
     let Some(block) = Block::new(&letters, &letters.wrap(text, room)) else { return };
@@ -140,8 +177,16 @@ pub fn draw_overlay(raster: &mut Raster, overlay: &Overlay) {
     merge::over(raster, &overlay.raster, corner, None);
 }
 
+/// Who made the map, as it is written on it.
+#[derive(Clone, Debug)]
+pub struct Attribution {
+    pub text: String,
+    /// `None`: the one that is built in.
+    pub typeface: Option<Typeface>,
+}
+
 /// A watermark on one tile of a meta tile or map (mapproxy-features.md §4.1 `watermark`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Watermark {
     pub text: String,
     /// 0–255.
@@ -150,6 +195,8 @@ pub struct Watermark {
     pub color: Color,
     /// `spacing: wide`: on every other tile only.
     pub wide: bool,
+    /// `None`: the one that is built in.
+    pub typeface: Option<Typeface>,
 }
 
 /// Draws the watermark on a tile whose column and row are given. As in
@@ -160,7 +207,7 @@ pub fn draw_watermark(raster: &mut Raster, mark: &Watermark, tile_xy: (i64, i64)
     if mark.wide && odd_column == odd_row {
         return;
     }
-    let Some(font) = FONT.as_ref() else { return };
+    let Some(font) = Typeface::of(mark.typeface.as_ref()) else { return };
     let letters = Letters::new(font, mark.font_size_px);
     let lines: Vec<String> = mark.text.lines().take(LINES_MAX).map(letters.cleaner()).collect();
     let Some(block) = Block::new(&letters, &lines) else { return };
@@ -178,13 +225,13 @@ pub fn draw_watermark(raster: &mut Raster, mark: &Watermark, tile_xy: (i64, i64)
 
 /// The font at one size.
 struct Letters<'a> {
-    font: &'a FontRef<'static>,
+    font: &'a FontArc,
     scale: PxScale,
 }
 
 impl<'a> Letters<'a> {
     /// `size_px`: of the em square, as Pillow counts.
-    fn new(font: &'a FontRef<'static>, size_px: f32) -> Letters<'a> {
+    fn new(font: &'a FontArc, size_px: f32) -> Letters<'a> {
         let size_px = if size_px.is_finite() { size_px.clamp(SIZE_PX_MIN, SIZE_PX_MAX) } else { SIZE_PX_MIN };
         let em = font.units_per_em().unwrap_or(1000.0);
         Letters { font, scale: PxScale::from(size_px * font.height_unscaled() / em) }
@@ -341,6 +388,21 @@ mod tests {
     }
 
     #[test]
+    fn a_typeface_of_ones_own_is_drawn_with() {
+        let bytes = include_bytes!("../../etc/fonts/DejaVuSans-Latin.ttf").to_vec();
+        let own = Typeface::from_bytes(bytes.clone()).unwrap();
+        let drawn = |typeface| {
+            let mut raster = Raster::filled(60, 30, [255; 4]);
+            draw_text(&mut raster, "Aa", &TextStyle { typeface, ..TextStyle::attribution(false) });
+            raster.pixels
+        };
+        assert!(drawn(Some(own)) == drawn(None), "the same letters are the same pixels");
+        for bytes in [Vec::new(), b"no font".to_vec(), bytes[..bytes.len() / 8].to_vec()] {
+            assert!(Typeface::from_bytes(bytes).is_err());
+        }
+    }
+
+    #[test]
     fn text_stands_where_it_is_put() {
         const WHITE: Color = [255; 4];
         let black = |placement| TextStyle {
@@ -349,6 +411,7 @@ mod tests {
             ground: None,
             placement,
             margin_px: 3,
+            typeface: None,
         };
         let drawn = |placement| {
             let mut raster = Raster::filled(200, 100, WHITE);
@@ -412,6 +475,7 @@ mod tests {
             font_size_px: 24.0,
             color: [128, 128, 128, 255],
             wide,
+            typeface: None,
         };
         let columns = |wide, tile| {
             let mut raster = Raster::filled(256, 256, [0, 0, 0, 255]);

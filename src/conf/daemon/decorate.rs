@@ -199,6 +199,7 @@ impl Entry<'_> {
             ground,
             placement,
             margin_px,
+            typeface: None,
         };
         Some(What::Text { caption, style })
     }

@@ -263,6 +263,7 @@ impl Resolver<'_> {
             font_size_px: size.min(1000.0) as f32,
             color: mark.get("color").and_then(color::parse).unwrap_or(WATERMARK_COLOR),
             wide: mark.get("spacing").and_then(Node::text) == Some("wide"),
+            typeface: self.globals.typeface.clone(),
         })
     }
 

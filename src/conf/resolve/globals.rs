@@ -8,10 +8,12 @@ use super::{GridDefaults, Resolver, flag, number, text};
 use crate::geo::Srs;
 use crate::geo::proj::set_data_dir;
 use crate::render::Kernel;
+use crate::render::decor::Typeface;
 use crate::source::client::Method;
 
 /// Without it PROJ knows no system by its code.
 const PROJ_DATABASE: &str = "proj.db";
+const FONT_FILE: &str = "DejaVuSans.ttf";
 const CLIENT_TIMEOUT_MAX_S: f64 = 86_400.0;
 
 /// What holds where the file says nothing.
@@ -20,7 +22,7 @@ pub(super) fn defaults(dir: &Path) -> (Globals, GridDefaults) {
         resampling: Kernel::Bicubic,
         paletted: true,
         jpeg_quality: 90,
-        font_dir: None,
+        typeface: None,
         formats: Named::default(),
         http: HttpConf {
             client_timeout_s: 60.0,
@@ -111,6 +113,23 @@ impl Resolver<'_> {
         Some(dir)
     }
 
+    /// The font that MapProxy takes from such a directory for watermarks and
+    /// attributions; where it is of no use the built-in one serves, as there.
+    fn typeface(&mut self, image: &Node) -> Option<Typeface> {
+        let value = image.get("font_dir")?;
+        let file = self.path(value.text()?).join(FONT_FILE);
+        let read = self.files.read(&file).map(<[u8]>::to_vec);
+        let found = read.map_err(|error| format!("cannot be read: {error}")).and_then(Typeface::from_bytes);
+        match found {
+            Ok(typeface) => Some(typeface),
+            Err(reason) => {
+                let text = format!("{} {reason}; the built-in font is used", file.display());
+                self.warn(value, "globals.image.font_dir", text);
+                None
+            }
+        }
+    }
+
     fn globals_image(&mut self, image: &Node) {
         const PATH: &str = "globals.image";
         if let Some(kernel) = super::image::kernel(image) {
@@ -128,7 +147,7 @@ impl Resolver<'_> {
         if let Some(factor) = self.positive(image, "max_shrink_factor", PATH) {
             self.grid_defaults.max_shrink_factor = factor;
         }
-        self.globals.font_dir = text(image, "font_dir").map(|dir| self.path(&dir));
+        self.globals.typeface = self.typeface(image);
         for entry in super::section(image, "formats") {
             let path = format!("{PATH}.formats.{}", entry.key);
             let mut format = self.format_conf(&entry.value, &path);

@@ -213,6 +213,20 @@ fn sources_of_the_ogc_api_lend_their_image_options() {
 }
 
 #[test]
+fn the_font_of_a_directory_is_drawn_with() {
+    let text = "globals: {image: {font_dir: fonts}}\n\
+                caches: {c: {sources: [], grids: [GLOBAL_MERCATOR], watermark: {text: ours}}}\n";
+    let mut files = FileSet::holding(Path::new(PATH), text.as_bytes());
+    let font = include_bytes!("../../../etc/fonts/DejaVuSans-Latin.ttf");
+    files.hold(Path::new("/map/fonts/DejaVuSans.ttf"), font);
+    let loaded = load_with(Path::new(PATH), &mut files, &|_| None);
+    assert!(!lines(&loaded.findings).contains("font_dir"), "{}", lines(&loaded.findings));
+    let conf = loaded.conf.unwrap();
+    assert!(conf.globals.typeface.is_some());
+    assert!(cache(&conf, "c").watermark.unwrap().typeface.is_some());
+}
+
+#[test]
 fn every_fault_is_named_with_its_place() {
     let mut wrong = Vec::new();
     for (text, expected) in [
@@ -421,6 +435,10 @@ fn warnings_do_not_refuse() {
         (
             "caches: {a: {sources: []}}\nglobals: {cache: {s3: {bucket_name: b}}}",
             "globals.cache.s3: this feature is still missing in rhumb; the setting has no effect",
+        ),
+        (
+            "globals: {image: {font_dir: /nowhere}}",
+            "1:29: warning: globals.image.font_dir: /nowhere/DejaVuSans.ttf cannot be read",
         ),
         (
             "caches: {a: {sources: [], cache_rescaled_tiles: true}}",

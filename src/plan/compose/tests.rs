@@ -134,7 +134,8 @@ fn a_picture_that_fits_passes_as_it_is() {
     assert_eq!(image(vec![encoded(Format::Png)], &options()).bytes, *bytes);
     let jpeg = ComposeOptions { image: ImageOptions::new(Format::Jpeg), ..options() };
     assert_eq!(render::sniff(&image(vec![encoded(Format::Png)], &jpeg).bytes), Some(Format::Jpeg));
-    let signed = ComposeOptions { attribution: Some("me".into()), ..options() };
+    let signed =
+        ComposeOptions { attribution: Some(Attribution { text: "me".into(), typeface: None }), ..options() };
     assert_ne!(image(vec![encoded(Format::Png)], &signed).bytes, *bytes);
     // A tile that is asked for as one passes whatever its format, a source's answer does not.
     let tiled = MapQuery { tiled_only: true, ..one_tile.clone() };

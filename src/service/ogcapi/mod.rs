@@ -40,6 +40,7 @@ use super::wms::WmsLayer;
 use super::wms::layer::LayerTree;
 use crate::geo::{Srs, SrsError, TileGrid};
 use crate::plan::OnSourceErrors;
+use crate::render::decor::Attribution;
 use crate::render::{Format, ImageOptions};
 use crate::wire::{Request, Response};
 use page::Frame;
@@ -64,7 +65,7 @@ pub struct OgcApiParts {
     /// Codes of the systems of maps; the first is the default.
     pub map_srs: Vec<String>,
     pub image_formats: Vec<ImageOptions>,
-    pub attribution: Option<String>,
+    pub attribution: Option<Attribution>,
     pub on_source_errors: OnSourceErrors,
     /// Pixels of a map.
     pub pixels_max: u64,
@@ -95,7 +96,7 @@ pub struct OgcApi {
     enable_maps: bool,
     map_srs: Vec<Srs>,
     image_formats: Vec<ImageOptions>,
-    attribution: Option<String>,
+    attribution: Option<Attribution>,
     on_source_errors: OnSourceErrors,
     limits: SizeLimits,
     concurrent_layers: usize,
@@ -236,7 +237,7 @@ impl OgcApi {
             enable_maps: parts.enable_maps,
             map_srs: parts.map_srs.iter().filter_map(|code| Srs::parse(code).ok()).collect(),
             image_formats: parts.image_formats,
-            attribution: parts.attribution.filter(|text| !text.is_empty()),
+            attribution: parts.attribution.filter(|attribution| !attribution.text.is_empty()),
             on_source_errors: parts.on_source_errors,
             limits: SizeLimits {
                 // A map may be ten times as wide as a square of all pixels, as in MapProxy.

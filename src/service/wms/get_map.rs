@@ -90,7 +90,7 @@ impl Wms {
             image,
             on_source_errors: self.on_source_errors,
             hide_error_details: self.hide_error_details,
-            attribution: self.attribution.clone().filter(|text| !text.is_empty() && !is_outside),
+            attribution: self.attribution.clone().filter(|own| !own.text.is_empty() && !is_outside),
             concurrent_layers: self.concurrent_layers,
             limit: None,
             crop,

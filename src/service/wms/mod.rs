@@ -31,6 +31,7 @@ use super::tile::{ServedLayer, TileLayer};
 use crate::geo::{Extent, Srs, SrsError};
 use crate::plan::{InfoKind, OnSourceErrors, Stylesheet};
 use crate::render::ImageOptions;
+use crate::render::decor::Attribution;
 use crate::wire::{Request, Response};
 
 /// A version of the WMS.
@@ -60,7 +61,7 @@ pub struct WmsParts {
     /// The versions served; empty means all.
     pub versions: Vec<WmsVersion>,
     /// `attribution.text`
-    pub attribution: Option<String>,
+    pub attribution: Option<Attribution>,
     /// `featureinfo_types` (`text`, `html`, `xml`, `json`); empty: the default.
     pub info_types: Vec<String>,
     /// `featureinfo_xslt`: for documents of this kind.
@@ -88,7 +89,7 @@ pub struct Wms {
     pub(super) image_formats: Vec<(String, ImageOptions)>,
     /// Sorted, never empty.
     pub(super) versions: Vec<WmsVersion>,
-    attribution: Option<String>,
+    attribution: Option<Attribution>,
     info_types: Vec<String>,
     info_stylesheets: Vec<(InfoKind, Arc<Stylesheet>)>,
     on_source_errors: OnSourceErrors,
