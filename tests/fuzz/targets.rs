@@ -319,6 +319,8 @@ fn request(input: &[u8]) {
         ]),
         body: form.as_bytes().to_vec(),
         peer: None,
+        remote_user: None,
+        user: None,
     };
     if let Answer::Ready(response) = APP.site.answer(&request) {
         assert!((200..600).contains(&response.status), "{}", response.status);
