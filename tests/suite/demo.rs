@@ -74,9 +74,7 @@ fn pages_below_a_prefix_stay_below_it() {
             assert_eq!(reply.status, 200, "{query}: {text}");
             assert!(text.contains(base) && text.contains(shown), "{query}: {text}");
             // Everything the page itself asks for is beside it.
-            for (at, _) in text.match_indices("=\"/") {
-                panic!("{query}: an address from the root: {}", text.get(at..at + 60).unwrap_or_default());
-            }
+            assert!(!text.contains("=\"/"), "{query}: an address from the root: {text}");
         }
         let moved = ask("/city/demo", fields);
         assert_eq!((moved.status, moved.header("location")), (301, Some(format!("{base}/demo/").as_str())));
