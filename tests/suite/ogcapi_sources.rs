@@ -180,7 +180,11 @@ fn keys_of_its_sources_show_their_effect() {
     let (srs, bbox) = MAPS[0];
     assert_eq!(daemon.get(&get_map("m", srs, bbox)).status, 200);
     let asked = upstream.targets().pop().expect("a map was asked for");
-    for part in ["crs=http%3A%2F%2Fwww.opengis.net%2Fdef%2Fcrs%2FEPSG%2F0%2F25832", "transparent=true", "bgcolor=0xFF00FF"] {
+    for part in [
+        "crs=http%3A%2F%2Fwww.opengis.net%2Fdef%2Fcrs%2FEPSG%2F0%2F25832",
+        "transparent=true",
+        "bgcolor=0xFF00FF",
+    ] {
         assert!(asked.contains(part), "{part}: {asked}");
     }
     let reply = daemon.get("/wmts/t/GLOBAL_WEBMERCATOR/05/17/11.png");
