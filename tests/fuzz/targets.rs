@@ -19,8 +19,10 @@ use rhumb::wire::limit::Limits;
 use rhumb::wire::message::{Headers, Method};
 use rhumb::wire::{Request, proxy_protocol, url};
 
-/// Name of a target, as of its directories of corpus and findings.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A name, as of its directories of corpus and findings, and what is fed.
+type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Target] = &[
     ("http", http),
     ("fastcgi", fastcgi),
     ("scgi", scgi),

@@ -189,7 +189,7 @@ fn a_newer_gdal_reads_tiles_and_maps_of_the_ogc_api() {
     let read = |options: &str, window: String, name: &str| {
         let mut client = Command::new(peer("venv/bin/python"));
         client.arg(script("read_with_gdal.py")).arg(&source).arg(options).arg(window);
-        run(client.arg(dir.join(&format!("{name}.png"))).current_dir(dir.path()));
+        run(client.arg(dir.join(format!("{name}.png"))).current_dir(dir.path()));
     };
     read("API=TILES,TILEMATRIXSET=WebMercatorQuad", extent_text(), "tiles");
     check(dir.path(), "tiles");
