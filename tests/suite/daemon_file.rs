@@ -10,6 +10,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use crate::harness::daemon::Setup;
+use crate::harness::painted;
 use crate::harness::upstream::Answer;
 use crate::harness::{Daemon, TestDir, Upstream, await_some};
 use crate::smoke::painted_map;
@@ -79,15 +80,14 @@ fn maps_are_listed_where_the_file_says_so() {
     }
 }
 
-/// A text of one colour covers what lies below it, or half of it.
+/// An image of one colour covers what lies below it, or half of it.
 #[test]
 fn decorations_cover_as_much_as_the_file_says() {
     let upstream = Upstream::start();
     for (opacity, covers) in [("1", true), ("0.5", false)] {
         let dir = TestDir::new("file-opacity");
-        let yaml = format!(
-            "decorate: [{{text: X, place: centre, size_px: 60, color: '#ff00ff', ground: no, opacity: {opacity}}}]\n"
-        );
+        dir.write("mark.png", painted::png(&[255, 0, 255].repeat(16 * 16), 16, 16));
+        let yaml = format!("decorate: [{{image: mark.png, place: centre, opacity: {opacity}}}]\n");
         let daemon = Setup::new(&dir, painted_map(&upstream)).workers(1).daemon_yaml(&yaml).start();
         let raster = crate::harness::compare::raster(&daemon.get(MAP).body).expect("a map");
         let found = raster.pixels.chunks_exact(4).any(|pixel| pixel == [255, 0, 255, 255]);

@@ -150,7 +150,7 @@ fn databases() -> Vec<Row> {
         store("caches.*.cache(sqlite).directory", "{type: sqlite}")
             .put("caches/maps/cache/directory", "'{DATA}/here'")
             .see(there("maps/GLOBAL_WEBMERCATOR/5.mbtiles"), "file", "-")
-            .see(there("here/5.mbtiles"), "-", "file"),
+            .see(there("here/GLOBAL_WEBMERCATOR/5.mbtiles"), "-", "file"),
         store("caches.*.cache(mbtiles).filename", "{type: mbtiles}")
             .put("caches/maps/cache/filename", "'{DATA}/here.mbtiles'")
             .see(there("maps.mbtiles"), "file", "-")
@@ -162,7 +162,7 @@ fn databases() -> Vec<Row> {
         store("caches.*.cache(geopackage).levels", "{type: geopackage}")
             .put("caches/maps/cache/levels", "true")
             .see(there("maps.gpkg"), "file", "-")
-            .see(there("maps/GLOBAL_WEBMERCATOR"), "-", "?"),
+            .see(there("maps/GLOBAL_WEBMERCATOR"), "-", "directory"),
         store("caches.*.cache(geopackage).directory", "{type: geopackage, levels: true}")
             .put("caches/maps/cache/directory", "'{DATA}/here'")
             .see(there("here"), "-", "directory"),
