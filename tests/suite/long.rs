@@ -1,6 +1,6 @@
 //! The second tier: what needs hours. `make long` runs it; its last results
-//! are recorded in tests/LONG.md. `RHUMB_LONG_RELOADS` and `RHUMB_LONG_MINUTES`
-//! set its length.
+//! are recorded in tests/LONG.md. `RHUMB_LONG_RELOADS`, `RHUMB_LONG_MINUTES` and
+//! `RHUMB_LONG_SEEDS` set its length.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,19 @@ const GROWTH_MAX_KIB: u64 = 4 * 1024;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// Random requests to MapProxy and rhumb, from fresh seeds.
+#[test]
+#[cfg(feature = "peers")]
+fn requests_of_fresh_seeds_are_answered_alike() {
+    let mut random = Random(seed("fresh-requests"));
+    for _ in 0..setting("RHUMB_LONG_SEEDS", 20) {
+        let seed = random.next() & 0xffff_ffff;
+        eprintln!("RHUMB_SEED={seed}");
+        crate::differential::answer_alike(seed);
+        crate::differential::answer_alike_where_strict(seed);
+    }
 }
 
 fn check_tile(daemon: &Daemon) {
