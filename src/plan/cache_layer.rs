@@ -75,9 +75,7 @@ impl CacheLayer {
         let grid = cache.grid();
         let refuse = |reason: String| Err(PlanError::NotOneTile(reason));
         if !self.options.tiled_only && query.format != cache.format() {
-            let mime = cache.format().mime();
-            let name = mime.strip_prefix("image/").unwrap_or(mime);
-            return refuse(format!("invalid tile format, use {name}"));
+            return refuse(format!("invalid tile format, use {}", cache.format().extension()));
         }
         if query.size != grid.tile_size {
             return refuse(format!("invalid tile size (use {}x{})", grid.tile_size.0, grid.tile_size.1));
@@ -144,14 +142,10 @@ impl CacheLayer {
     /// and where in the query it lies; `None` when they do not meet.
     ///
     /// # Errors
-    /// A client's map that has no place in the cache's system.
+    /// A map that has no place in the cache's system.
     fn covered_part(&self, query: &MapQuery) -> Result<Option<Part>, PlanError> {
         let (extent, srs) = self.world();
-        let Some(there) = query.srs.transform_extent(&srs, &query.extent) else {
-            // A tile of another cache stays blank there.
-            let is_inner = self.options.max_tile_limit == 0;
-            return if is_inner { Ok(None) } else { Err(PlanError::Untransformable) };
-        };
+        let there = query.srs.transform_extent(&srs, &query.extent).ok_or(PlanError::Untransformable)?;
         if extent.contains(&there) {
             return Ok(Some(Part { extent: query.extent, size: query.size, offset: (0, 0) }));
         }

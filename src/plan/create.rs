@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 
 use super::patience::patiently;
 use super::tile_cache::{Found, address, cache_error, from_store};
-use super::{Drawn, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
+use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, Tile, TileCache, Turn};
 use crate::cache::lock::{Locked, TileLock};
 use crate::cache::{CacheError, Dimensions, NewTile};
 use crate::geo::{Extent, MetaTile, TileCoord};
@@ -98,6 +98,15 @@ pub(super) fn side_by_side<I: Sync, T: Send>(
     });
     results.sort_by_key(|(at, _)| *at);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What a source has for a tile: nothing where its system cannot follow (a
+/// client's own map of such a place is refused).
+fn draw_source(source: &Arc<dyn MapLayer>, query: &MapQuery, turn: &Turn) -> Result<Drawn, PlanError> {
+    match source.draw(query, turn) {
+        Err(PlanError::Untransformable) => Ok(Drawn::BLANK),
+        drawn => drawn,
+    }
 }
 
 impl TileCache {
@@ -433,10 +442,11 @@ impl TileCache {
         if let [only] = sources.as_slice() {
             let clips = only.coverage().is_some_and(|c| c.clip && c.intersects(&query.extent, &query.srs));
             if !clips {
-                return only.draw(query, turn);
+                return draw_source(only, query, turn);
             }
         }
-        let drawn = side_by_side(sources, sources.len(), turn, |source, turn| source.draw(query, turn))?;
+        let drawn =
+            side_by_side(sources, sources.len(), turn, |source, turn| draw_source(source, query, turn))?;
         if let Some(lone) = self.lone(&drawn) {
             return Ok(lone.clone());
         }

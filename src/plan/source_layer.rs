@@ -134,9 +134,8 @@ impl WmsLayer {
 
     /// The map asked for in another system and warped.
     fn draw_warped(&self, query: &MapQuery, srs: &Srs, turn: &Turn) -> Result<Drawn, Halt> {
-        let Some(extent) = query.srs.transform_extent(srs, &query.extent).filter(Extent::is_valid) else {
-            return Ok(Drawn::BLANK);
-        };
+        let extent = query.srs.transform_extent(srs, &query.extent).filter(Extent::is_valid);
+        let extent = extent.ok_or(PlanError::Untransformable)?;
         let pixels_max = self.options.decode_limits.pixels_bytes_max as u64 / 4;
         let size = size_for(&extent, query.size, pixels_max);
         let there = MapQuery { extent, size, srs: srs.clone(), ..query.clone() };

@@ -105,6 +105,13 @@ pub struct TilePath<'a> {
 }
 
 impl<'a> TilePath<'a> {
+    /// `path` begins behind the service's name, with a slash or without. A
+    /// layer may bear the name of the version.
+    pub fn parse_versioned(path: &'a str) -> Option<TilePath<'a>> {
+        let below = path.strip_prefix('/').unwrap_or(path);
+        below.strip_prefix("1.0.0/").and_then(TilePath::parse).or_else(|| TilePath::parse(below))
+    }
+
     /// `path` begins behind the slash of the service's name.
     pub fn parse(path: &'a str) -> Option<TilePath<'a>> {
         let parts: Vec<&str> = path.splitn(6, '/').collect();
@@ -206,11 +213,9 @@ impl Tms {
         use_profiles: bool,
         origin: Option<Origin>,
     ) -> Result<(&ServedLayer, TileAddress), Failure> {
-        let below = path.strip_prefix('/').unwrap_or(path);
-        let below = below.strip_prefix("1.0.0/").unwrap_or(below);
         let service = if use_profiles { "tms" } else { "tiles" };
         let invalid = || Failure::new(format!("invalid request (/{service}{path})"));
-        let path = TilePath::parse(below).ok_or_else(invalid)?;
+        let path = TilePath::parse_versioned(path).ok_or_else(invalid)?;
         let layer = self.layers.find(path.layer, path.spec, FALLBACKS)?;
         layer.check_format(path.format)?;
         let coord = layer.coord(path.tile, use_profiles, origin)?;
@@ -237,8 +242,7 @@ impl Tms {
             return Some(about_tile(Kind::Tms, "tms", Feature::Tile, layer, address.coord));
         }
         // Who may ask is told what is wrong with it.
-        let below = path.strip_prefix('/').unwrap_or(path);
-        let path = TilePath::parse(below.strip_prefix("1.0.0/").unwrap_or(below))?;
+        let path = TilePath::parse_versioned(path)?;
         let layer = self.layers.find(path.layer, path.spec, FALLBACKS).ok()?;
         Some(about_layer(Kind::Tms, "tms", Feature::Tile, layer))
     }

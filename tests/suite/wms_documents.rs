@@ -35,14 +35,12 @@ fn start_on(test: &str, text: String, upstream: Upstream) -> Both {
 pub fn difference(ours: &Reply, theirs: &Reply) -> Option<String> {
     let plain = |r: &Reply| r.content_type().split(';').next().unwrap_or("").trim().to_owned();
     if (ours.status, plain(ours)) != (theirs.status, plain(theirs)) {
-        return Some(format!(
-            "{} {} in place of {} {}: {:.300}",
-            ours.status,
-            plain(ours),
-            theirs.status,
-            plain(theirs),
-            ours.text()
-        ));
+        let shown = |reply: &Reply| match plain(reply).starts_with("image/") {
+            true => format!("{} bytes", reply.body.len()),
+            false => format!("{:.600}", reply.text()),
+        };
+        let told = |reply: &Reply| format!("{} {}: {}", reply.status, plain(reply), shown(reply));
+        return Some(format!("{}\n    in place of {}", told(ours), told(theirs)));
     }
     if ours.body == theirs.body {
         return None;

@@ -169,6 +169,19 @@ fn one_tile_comes_as_it_lies_or_not_at_all() {
 }
 
 #[test]
+fn a_wrong_format_is_told_with_the_name_that_the_cache_has_in_the_configuration() {
+    let grid = mercator();
+    for (format, name) in [(Format::Png, "png"), (Format::Mixed, "mixed")] {
+        let source = Arc::new(FakeLayer::painting(&grid));
+        let layer = layer_with(&source, |options| options.image = ImageOptions::new(format), |_| {});
+        let mut query = query_over(&grid, at(3, 4), at(3, 4));
+        (query.tiled_only, query.format) = (true, Format::Jpeg);
+        let Err(PlanError::NotOneTile(said)) = layer.draw(&query, &Turn::ungated()) else { panic!("drawn") };
+        assert_eq!(said, format!("invalid tile format, use {name}"));
+    }
+}
+
+#[test]
 fn a_cache_of_a_cache_copies_tiles_of_its_grid() {
     let grid = mercator();
     let source = Arc::new(FakeLayer::painting(&grid));

@@ -155,6 +155,17 @@ fn a_system_that_is_not_spoken_is_warped_and_another_name_of_it_is_not() {
 }
 
 #[test]
+fn what_has_no_place_in_the_sources_system_is_refused() {
+    let (upstream, requests) = wms(None, None);
+    let supported = SupportedSrs { list: vec![srs("EPSG:3857")], preferred: Vec::new() };
+    let layer = WmsLayer::new(WmsLayerOptions { supported_srs: supported, ..options(&upstream) });
+    let beyond =
+        MapQuery { srs: srs("EPSG:4326"), extent: Extent::new(5e5, 5.6e6, 6.4e5, 5.67e6), ..query() };
+    assert!(matches!(layer.draw(&beyond, &Turn::ungated()), Err(PlanError::Untransformable)));
+    assert!(requests.try_recv().is_err(), "asked for");
+}
+
+#[test]
 fn the_colour_of_a_failure_is_for_the_whole_query() {
     let query = query();
     let coverage = Some(Coverage::from_extent(query.srs.clone(), west(&query), false));

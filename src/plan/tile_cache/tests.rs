@@ -219,6 +219,17 @@ fn an_old_tile_serves_while_its_source_fails() {
 }
 
 #[test]
+fn a_tile_that_a_source_cannot_follow_is_blank_or_shows_the_others() {
+    let (store, grid) = (FakeStore::new(), mercator());
+    let lost = || arc(FakeLayer::new(|_| Err(PlanError::Untransformable)));
+    let alone = cache(&store, over(&lost()), |_| {});
+    assert!(one(&alone, tile(3, 4)).unwrap().is_none());
+    let painting = arc(FakeLayer::painting(&grid));
+    let both = cache(&store, vec![over(&lost()), over(&painting)].concat(), |_| {});
+    assert!(one(&both, tile(3, 4)).unwrap().is_some());
+}
+
+#[test]
 fn an_old_tile_stays_where_the_sources_have_nothing() {
     for way in WAYS {
         let store = FakeStore::new();

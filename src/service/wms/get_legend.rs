@@ -72,10 +72,12 @@ impl Wms {
             let message = format!("layer {name} has no legend graphic");
             return Err(Failure { status: Some(404), ..Failure::new(message) });
         }
-        let output = if parameters.first("format").is_some_and(|format| format.eq_ignore_ascii_case(JSON)) {
+        // Where it is given twice, the first counts, as in MapProxy; the format of a map is all of them.
+        let format = parameters.first("format").unwrap_or_default();
+        let output = if format.eq_ignore_ascii_case(JSON) {
             Output::Json
         } else {
-            let (mime, image) = &self.image_formats[self.find_format(version, parameters, telling)?];
+            let (mime, image) = &self.image_formats[self.find_format(version, format, telling)?];
             Output::Image { mime: mime.clone(), image: image.clone() }
         };
         let scale = match parameters.first("scale").filter(|scale| !scale.is_empty()) {

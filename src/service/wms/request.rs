@@ -127,7 +127,7 @@ impl MapRequest {
         check_styles(parameters)?;
         let size = wms.check_size(parameters, telling)?;
         let layers = wms.known_layers("layers", parameters)?;
-        let format = wms.find_format(version, parameters, telling)?;
+        let format = wms.find_format(version, &parameters.whole("format"), telling)?;
         let (srs_code, srs) = wms.find_srs(version, parameters)?;
         Ok(MapRequest {
             layers,
@@ -256,11 +256,10 @@ impl Wms {
     pub(super) fn find_format(
         &self,
         version: WmsVersion,
-        parameters: &Parameters,
+        asked: &str,
         telling: &mut Telling,
     ) -> Result<usize, Failure> {
-        let asked = parameters.joined("format").unwrap_or_default();
-        self.format_named(version, &asked).ok_or_else(|| {
+        self.format_named(version, asked).ok_or_else(|| {
             telling.use_png();
             Failure::coded("InvalidFormat", format!("unsupported image format: {asked}"))
         })

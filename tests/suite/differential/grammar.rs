@@ -32,16 +32,19 @@ impl Asked {
 
     /// Whether a parameter (lower case) has this value, among others perhaps.
     pub fn has(&self, name: &str, value: &str) -> bool {
-        let query = self.target.split_once('?').map_or("", |(_, query)| query);
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.any(|(known, given)| known.eq_ignore_ascii_case(name) && given == escape(value))
+        self.values(name).any(|given| given == escape(value))
     }
 
     /// The first value of a parameter, decoded where it has no `%`.
     pub fn value(&self, name: &str) -> Option<&str> {
-        let query = self.target.split_once('?')?.1;
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.values(name).next()
+    }
+
+    /// All values of a parameter, in their order.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Whether a failure is to be told as an image.

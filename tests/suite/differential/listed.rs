@@ -35,9 +35,12 @@ const LISTED: &[Listed] = &[
     },
     Listed {
         reason: "numbers that are none, or no size: drawn or asked about all the same there, an exception here",
-        holds: |_, ours, _| {
+        holds: |asked, ours, _| {
             let text = ours.text();
-            is_exception(ours) && ["invalid bbox nan", "invalid size"].iter().any(|said| text.contains(said))
+            let is_told = is_exception(ours)
+                && ["invalid bbox nan", "invalid size"].iter().any(|said| text.contains(said));
+            let has_nan = ["x", "y", "i", "j"].iter().any(|name| asked.values(name).any(|v| v == "nan"));
+            is_told || asked.wants_images() && has_nan && ours.content_type().starts_with("image/")
         },
     },
     Listed {
@@ -106,9 +109,16 @@ const LISTED: &[Listed] = &[
         reason: "a source below an opaque one of its layer: asked there, hidden here, so that the map fails where the upper one does",
         holds: |asked, ours, theirs| {
             asked.is("map")
-                && asked.value("layers").is_some_and(|layers| layers.contains("faulty"))
+                && asked.values("layers").any(|layers| layers.contains("faulty"))
                 && theirs.status == 200
                 && ours.text().contains("Could not get any sources")
+        },
+    },
+    Listed {
+        reason: "a part of a map that is less than a pixel wide: asked for without a size there, one pixel here",
+        holds: |asked, ours, theirs| {
+            let is_thin = ["width", "height"].iter().any(|name| asked.values(name).any(|side| side == "1"));
+            asked.is("map") && is_thin && is_picture(ours) && theirs.text().contains("HTTP Error")
         },
     },
     Listed {
@@ -118,7 +128,8 @@ const LISTED: &[Listed] = &[
             let said = [OUT_OF_RANGE.1, "invalid i (", "invalid j ("];
             let is_far = is_exception(ours) && said.iter().any(|said| text.contains(said));
             let is_elsewhere = asked.target.contains("GLOBAL_MERCATOR") && text.contains("bbox=");
-            let is_about_tile = asked.has("service", "WMTS") || asked.target.starts_with("/wmts");
+            let is_about_tile = asked.values("service").any(|name| name.eq_ignore_ascii_case("wmts"))
+                || asked.target.starts_with("/wmts");
             is_about_tile && theirs.status == 200 && (is_far || is_elsewhere)
         },
     },
@@ -132,8 +143,8 @@ const LISTED: &[Listed] = &[
     Listed {
         reason: "TMS: whatever lies before /1.0.0 is passed over there",
         holds: |asked, _, theirs| {
-            let tail =
-                asked.target.trim_start_matches("/tms/1.0.0").split_once("/1.0.0").map(|(_, tail)| tail);
+            let path = asked.target.trim_start_matches("/tms/1.0.0");
+            let tail = path.rsplit_once("/1.0.0").map(|(_, tail)| tail);
             let is_described = theirs.text().contains("<TileMap") || theirs.text().contains("unknown layer");
             asked.target.starts_with("/tms/")
                 && tail.is_some_and(|tail| tail.matches('/').count() <= 2)

@@ -115,6 +115,30 @@ fn compare_random_requests(both: &Both, seed: u64) {
     assert!(faults.is_empty(), "{} differ (RHUMB_SEED={seed})\n{}", faults.len(), faults.join("\n"));
 }
 
+/// What fresh seeds have brought to light.
+const ONCE_DIFFERENT: &[&str] = &[
+    "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap&LAYERS=arc&STYLES=&SRS=EPSG:4326&BBOX=8,50,10,52&WIDTH=160&HEIGHT=80&FORMAT=image/png&LAYERS=faulty",
+    "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap&LAYERS=mixed_tiles&STYLES=&SRS=EPSG:3857&BBOX=890555.9,6446275.8,1113194.9,6800125.4&WIDTH=160&HEIGHT=80&FORMAT=image/jpeg&TILED=true",
+    "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetLegendGraphic&LAYER=legends&FORMAT=image/jpeg&FORMAT=png",
+    "/tms/99/1.0.0/mixed_tiles/EPSG3857/1.0.0",
+    "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetMap&LAYERS=text,text&STYLES=&CRS=EPSG:25832&BBOX=-20037508,-20037508,20037508,20037508&WIDTH=1&HEIGHT=80&FORMAT=image/tiff",
+    "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetMap&LAYERS=arc&STYLES=&CRS=EPSG:4326&BBOX=-20037508,-20037508,20037508,20037508&WIDTH=160&HEIGHT=80&FORMAT=image/png",
+    "/service?WMTVER=1.0.0&REQUEST=feature_info&LAYERS=group&STYLES=&SRS=CRS:84&BBOX=8,50,10,52&WIDTH=160&HEIGHT=80&QUERY_LAYERS=group&X=150.5&Y=nan&INFO_FORMAT=text/html&EXCEPTIONS=blank",
+    "/service?SERVICE=wmts&REQUEST=GetFeatureInfo&VERSION=1.0.0&LAYER=informed&STYLE=&TILEMATRIXSET=GLOBAL_MERCATOR&TILEMATRIX=05&TILEROW=10&TILECOL=17&FORMAT=image/png&INFOFORMAT=text/plain&I=17&J=34",
+    "/tms/1.0.0/0/0/0.png?origin=sw",
+    "/tms/1.0.0/3/4/2.png",
+    "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetMap&LAYERS=arc&STYLES=&SRS=EPSG:4326&BBOX=500000,5600000,640000,5670000&WIDTH=160&HEIGHT=80&FORMAT=image/jpeg",
+];
+
+#[test]
+fn requests_that_once_differed_are_answered_alike() {
+    let both = start("differential-once");
+    let requests: Vec<Asked> = ONCE_DIFFERENT.iter().map(|target| Asked::get((*target).to_owned())).collect();
+    let faults = compare(&both, &requests).faults;
+    assert!(faults.is_empty(), "{} differ\n{}", faults.len(), faults.join("\n"));
+    both.daemon.stop();
+}
+
 /// See [`settled_seed`].
 const SETTLED_SEED: u64 = 1;
 
