@@ -2,11 +2,11 @@
 //! what must come back. Deadlines are shortened by `limits:`, so that waiting
 //! for one costs a fraction of a second.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use crate::harness::daemon::Setup;
-use crate::harness::{Client, Daemon, End, TestDir, Upstream, await_some, painted, silent};
+use crate::harness::{Client, Daemon, End, PATIENCE, TestDir, Upstream, await_some, painted, silent};
 use crate::smoke::painted_map;
 
 pub const TILE: &str = "/wmts/painted/GLOBAL_WEBMERCATOR/05/17/11.png";
@@ -143,6 +143,9 @@ fn e2_slow_bodies_are_cut() {
     daemon.stop();
 }
 
+/// Clients that ask and do not read.
+const GREEDY: usize = 8;
+
 #[test]
 fn e3_who_does_not_read_is_reset() {
     let (dir, upstream) = (TestDir::new("e3"), Upstream::start());
@@ -152,32 +155,25 @@ fn e3_who_does_not_read_is_reset() {
     let before_kib = silent::resident_kib(worker);
     let capabilities = "/service?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities";
     let requests = format!("GET {capabilities} HTTP/1.1\r\n{HOST}\r\n").repeat(200);
-    let greedy: Vec<Client> = (0..8)
-        .map(|_| {
-            let client = daemon.client();
-            socket2::SockRef::from(client.stream()).set_recv_buffer_size(4_096).expect("a small window");
-            client.stream().set_nonblocking(true).expect("non-blocking");
-            // Until nothing more fits anywhere: neither requests into the
-            // server nor answers out of it.
-            let (mut stalled, mut sent) = (0, 0);
-            while stalled < 50 {
-                match client.stream().write(&requests.as_bytes()[sent..]) {
-                    Ok(n) => (stalled, sent) = (0, (sent + n) % requests.len()),
-                    Err(_) => {
-                        stalled += 1;
-                        // Gives the server its core.
-                        std::thread::yield_now();
-                    }
-                }
+    // Each asks on and on and reads nothing, however much fits into the
+    // buffers between the two, until the server will have no more of it.
+    let ask_on = || {
+        let client = daemon.client();
+        socket2::SockRef::from(client.stream()).set_recv_buffer_size(4_096).expect("a small window");
+        client.stream().set_write_timeout(Some(PATIENCE)).expect("a limit");
+        loop {
+            if let Err(error) = client.stream().write_all(requests.as_bytes()) {
+                break error.kind();
             }
-            client
-        })
-        .collect();
-    daemon.await_log("a client stopped reading", greedy.len());
-    for mut client in greedy {
-        client.stream().set_nonblocking(false).expect("blocking");
-        assert_eq!(client.read_to_end().1, End::Reset);
-    }
+        }
+    };
+    let ends: Vec<ErrorKind> = std::thread::scope(|scope| {
+        let greedy: Vec<_> = (0..GREEDY).map(|_| scope.spawn(ask_on)).collect();
+        greedy.into_iter().map(|client| client.join().expect("an end")).collect()
+    });
+    let is_cut = |end: &ErrorKind| matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    assert!(ends.iter().all(is_cut), "{ends:?}");
+    daemon.await_log("a client stopped reading", GREEDY);
     let grown_kib = silent::resident_kib(worker).saturating_sub(before_kib);
     assert!(grown_kib < 32 * 1024, "the worker grew by {grown_kib} KiB");
     check_tile(&daemon);

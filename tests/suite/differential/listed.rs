@@ -40,7 +40,9 @@ const LISTED: &[Listed] = &[
             let is_told = is_exception(ours)
                 && ["invalid bbox nan", "invalid size"].iter().any(|said| text.contains(said));
             let has_nan = ["x", "y", "i", "j"].iter().any(|name| asked.values(name).any(|v| v == "nan"));
-            is_told || asked.wants_images() && has_nan && ours.content_type().starts_with("image/")
+            let is_position = is_exception(ours) && text.contains("invalid position")
+                || asked.wants_images() && ours.content_type().starts_with("image/");
+            is_told || has_nan && is_position
         },
     },
     Listed {
