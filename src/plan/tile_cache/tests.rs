@@ -225,7 +225,7 @@ fn a_tile_that_a_source_cannot_follow_is_blank_or_shows_the_others() {
     let alone = cache(&store, over(&lost()), |_| {});
     assert!(one(&alone, tile(3, 4)).unwrap().is_none());
     let painting = arc(FakeLayer::painting(&grid));
-    let both = cache(&store, vec![over(&lost()), over(&painting)].concat(), |_| {});
+    let both = cache(&store, [over(&lost()), over(&painting)].concat(), |_| {});
     assert!(one(&both, tile(3, 4)).unwrap().is_some());
 }
 

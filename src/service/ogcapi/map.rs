@@ -328,8 +328,12 @@ fn subset_extent(
     srs: &Srs,
 ) -> Result<Extent, Refusal> {
     let from = position_srs(parameters, "subset-crs", subject)?;
-    let joined = parts.join(",").to_lowercase();
-    let parts: Vec<&str> = joined.split(',').collect();
+    let parts: Vec<String> = parts.iter().map(|part| part.to_lowercase()).collect();
+    // Both axes in one, or each in its own.
+    let parts: Vec<&str> = match parts.as_slice() {
+        [one] => one.split(',').collect(),
+        several => several.iter().map(String::as_str).collect(),
+    };
     if parts.len() != 2 {
         return Err(Refusal::invalid("subset must include 2 axis"));
     }

@@ -5,6 +5,7 @@
 
 use super::OgcApi;
 use super::refusal::Refusal;
+use super::request::said;
 use crate::service::parameters::Parameters;
 use crate::service::wms::layer::{LayerExtent, LayerNode};
 
@@ -42,7 +43,7 @@ impl OgcApi {
         scope: Scope<'_>,
         parameters: &Parameters,
     ) -> Result<Subject, Refusal> {
-        let named = parameters.joined("collections").filter(|names| !names.is_empty());
+        let named = said(parameters, "collections");
         let is_named = named.is_some() || scope != Scope::Dataset;
         let (collections, name) = match (scope, named) {
             (Scope::Collection(name), _) => (vec![self.collection(name)?], name.to_owned()),
@@ -59,7 +60,7 @@ impl OgcApi {
                         found.push(at);
                     }
                 }
-                (found, names.clone())
+                (found, names.to_owned())
             }
             (Scope::Dataset, None) => (self.dataset()?.to_vec(), "of the data set".to_owned()),
         };

@@ -29,6 +29,7 @@ impl Visit<'_> {
         let grid = api.grid(place.set)?;
         let format =
             request::image_format(place.column, &self.parameters, self.request, &self.api.served_formats())?;
+        request::size(&self.parameters)?;
         let level = level(grid, place.level)?;
         let (width, height) = tile_size(grid, level, &self.parameters)?;
         let size = api.limits.check(width, height)?;

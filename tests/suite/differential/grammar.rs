@@ -553,7 +553,7 @@ fn odd_case(random: &mut Random, name: &str) -> String {
     name.chars().map(|c| if random.between(0, 2) == 0 { c.to_ascii_lowercase() } else { c }).collect()
 }
 
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b",:/._-".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

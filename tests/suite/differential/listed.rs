@@ -37,9 +37,14 @@ const LISTED: &[Listed] = &[
         reason: "numbers that are none, or no size: drawn or asked about all the same there, an exception here",
         holds: |asked, ours, _| {
             let text = ours.text();
+            let is_center = asked.values("center").any(|center| center.contains("nan"));
+            if is_of_ogcapi(asked) && is_center && ours.status == 400 {
+                return true;
+            }
             let is_told = is_exception(ours)
                 && ["invalid bbox nan", "invalid size"].iter().any(|said| text.contains(said));
-            let has_nan = ["x", "y", "i", "j"].iter().any(|name| asked.values(name).any(|v| v == "nan"));
+            let has_nan =
+                ["x", "y", "i", "j", "bbox"].iter().any(|name| asked.values(name).any(|v| v.contains("nan")));
             let is_position = is_exception(ours) && text.contains("invalid position")
                 || asked.wants_images() && ours.content_type().starts_with("image/");
             is_told || has_nan && is_position
@@ -51,6 +56,7 @@ const LISTED: &[Listed] = &[
             is_internal_error(theirs)
                 && is_picture(ours)
                 && (asked.value("layers") == Some("merc")
+                    || asked.target.starts_with("/ogcapi/collections/merc/")
                     || ["CRS:84", "EPSG:900913"]
                         .iter()
                         .any(|code| asked.has("srs", code) || asked.has("crs", code)))
@@ -170,6 +176,31 @@ const LISTED: &[Listed] = &[
         },
     },
     Listed {
+        reason: "OGC API: what cannot be read: internal error there, a refusal here",
+        holds: |asked, ours, theirs| is_of_ogcapi(asked) && is_internal_error(theirs) && ours.status == 400,
+    },
+    Listed {
+        reason: "OGC API: a place that does not exist: a text there, JSON or a page here",
+        holds: |asked, ours, theirs| {
+            is_of_ogcapi(asked) && (ours.status, theirs.status) == (404, 404) && theirs.body == b"not found"
+        },
+    },
+    Listed {
+        reason: "OGC API: the whole world in degrees as bbox of a mercator map: twelve times too high there",
+        holds: |asked, ours, theirs| {
+            let is_world = asked.values("bbox").any(|bbox| bbox == "-180,-90,180,90");
+            let is_mercator = asked.values("crs").any(|code| code.ends_with("3857"));
+            is_of_ogcapi(asked) && is_world && is_mercator && is_picture(ours) && is_picture(theirs)
+        },
+    },
+    Listed {
+        reason: "OGC API: CRS84 as the system of a map: told in documents and refused there, served here",
+        holds: |asked, _, theirs| {
+            let is_asked = asked.values("crs").any(|code| code.ends_with("CRS84"));
+            is_of_ogcapi(asked) && is_asked && theirs.text().contains("crs is incompatible with this layer")
+        },
+    },
+    Listed {
         reason: "sentences: a tile out of range, a WMTS request that is none; letters of a path beyond ASCII",
         holds: |_, ours, theirs| {
             let theirs = replaced(theirs, &[OUT_OF_RANGE, ("Ã¤", "ä")]);
@@ -194,6 +225,10 @@ fn is_internal_error(theirs: &Reply) -> bool {
 
 fn is_picture(ours: &Reply) -> bool {
     ours.status == 200 && ours.content_type().starts_with("image/")
+}
+
+fn is_of_ogcapi(asked: &Asked) -> bool {
+    asked.target.starts_with("/ogcapi")
 }
 
 /// A document in which a service tells a failure.

@@ -4,6 +4,7 @@
 
 mod grammar;
 pub mod listed;
+pub mod ogcapi;
 pub mod site;
 
 use std::collections::BTreeMap;
@@ -74,14 +75,17 @@ struct Findings {
     statuses: BTreeMap<u16, usize>,
 }
 
-fn compare(both: &Both, requests: &[Asked]) -> Findings {
+/// What differs between our answer and MapProxy's.
+type Fault = fn(&Reply, &Reply) -> Option<String>;
+
+fn compare(both: &Both, requests: &[Asked], fault: Fault) -> Findings {
     let mut ours = Line { address: both.daemon.address, client: None };
     let mut theirs = Line { address: both.mapproxy.address, client: None };
     let mut findings = Findings::default();
     for asked in requests {
         let pair = (ours.ask(asked), theirs.ask(asked));
         *findings.statuses.entry(pair.1.status).or_default() += 1;
-        let Some(fault) = difference(&pair.0, &pair.1) else { continue };
+        let Some(fault) = fault(&pair.0, &pair.1) else { continue };
         match listed::reason(asked, &pair.0, &pair.1) {
             Some(reason) => *findings.listed.entry(reason).or_default() += 1,
             None => findings.faults.push(format!("{asked}\n    {fault}")),
@@ -90,14 +94,18 @@ fn compare(both: &Both, requests: &[Asked]) -> Findings {
     findings
 }
 
-/// Random requests to both, in two threads.
 fn compare_random_requests(both: &Both, seed: u64) {
     let mut random = Random(seed);
     let requests: Vec<Asked> = (0..REQUESTS).map(|_| grammar::request(&mut random)).collect();
+    compare_all(both, seed, &requests, difference);
+}
+
+/// All requests to both, in two threads.
+fn compare_all(both: &Both, seed: u64, requests: &[Asked], fault: Fault) {
     let mut findings = Findings::default();
     std::thread::scope(|scope| {
-        let parts = requests.chunks(REQUESTS.div_ceil(2));
-        let halves: Vec<_> = parts.map(|half| scope.spawn(move || compare(both, half))).collect();
+        let parts = requests.chunks(requests.len().div_ceil(2));
+        let halves: Vec<_> = parts.map(|half| scope.spawn(move || compare(both, half, fault))).collect();
         for half in halves {
             let found = half.join().expect("no panic while comparing");
             findings.faults.extend(found.faults);
@@ -134,7 +142,7 @@ const ONCE_DIFFERENT: &[&str] = &[
 fn requests_that_once_differed_are_answered_alike() {
     let both = start("differential-once");
     let requests: Vec<Asked> = ONCE_DIFFERENT.iter().map(|target| Asked::get((*target).to_owned())).collect();
-    let faults = compare(&both, &requests).faults;
+    let faults = compare(&both, &requests, difference).faults;
     assert!(faults.is_empty(), "{} differ\n{}", faults.len(), faults.join("\n"));
     both.daemon.stop();
 }

@@ -23,8 +23,7 @@ const WMS: &str = "    srs: ['EPSG:4326', 'EPSG:3857', 'EPSG:25832', 'EPSG:90091
       keyword_list: [{vocabulary: GEMET, keywords: [Orthoimagery, Land cover]}, {keywords: ['one &amp; two']}]
 ";
 
-const SERVICES: &str =
-    "  tms:\n    md: {title: Tiles &amp; more, abstract: All tiles}\n  kml: {use_grid_names: true}\n";
+const SERVICES: &str = "  tms:\n    md: {title: Tiles &amp; more, abstract: All tiles}\n  kml: {use_grid_names: true}\n  ogcapi: {map_srs: ['EPSG:4326', 'EPSG:3857', 'EPSG:25832'], default_dataset_layers: [text, cached]}\n";
 
 const WMTS_MD: &str = "    md: {title: Tile maps, abstract: Tiles &amp; more, fees: none, access_constraints: none, online_resource: 'http://tiles.example.org/?a&amp;b',
       keyword_list: [{keywords: [a, b]}], contact: {person: B. Person, organization: Tiles}}\n";
@@ -52,8 +51,8 @@ DIMENSIONS    md:
         layers:
           - {name: deep, title: Deep, sources: [one], md: {abstract: Deep down}}
   - {name: merc, title: Mercator from the south, sources: [merc], wmts_rest_legendurl: '{base_url}/legend/{layer_name}.png', wmts_kvp_legendurl: '{base_url}/service?layer={layer_name}&amp;a=b'}
-  - {name: web, title: JPEG, sources: [web], md: {abstract: 'Pictures &amp; more', keyword_list: [{keywords: [k]}]}}
-  - {name: utm, title: UTM, sources: [utm], max_res: 10}
+  - {name: web, title: JPEG, sources: [web], nominal_scale: 500000, md: {abstract: 'Pictures &amp; more', keyword_list: [{keywords: [k]}]}}
+  - {name: utm, title: UTM, sources: [utm], max_res: 10, nominal_res: 25}
   - {name: informed, title: Informed, sources: [informed]}
   - {name: geo, title: Degrees, sources: [geo]}
   - {name: mixed_tiles, title: Mixed, sources: [mixed_tiles]}
