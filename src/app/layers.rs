@@ -11,7 +11,7 @@ use crate::conf::conf::{
     ArcGisConf, BandConf, CacheConf, Conf, GridConf, HttpConf, OgcApiMapsConf, OgcApiTilesConf, ResBounds,
     SourceConf, SourceKind, SourceRef, TileConf, TimeSpec, WmsConf,
 };
-use crate::geo::{Extent, MetaGrid, Srs, TileGrid};
+use crate::geo::{Extent, MetaGrid, Srs, TileGrid, WholeEdges};
 use crate::plan::{
     BandLayer, BandMix, BandShare, CacheLayer, CacheLayerOptions, DebugLayer, EmptyLayer, FreshRule,
     InfoLayer, Legend, MapLayer, RenderdOptions, ResRange, Rescale, ResolutionLayer, SrsLayer, Stylesheet,
@@ -31,6 +31,8 @@ pub(crate) struct BuiltCache {
     pub(crate) grid: Arc<GridConf>,
     pub(crate) cache: Arc<TileCache>,
     pub(crate) extent: Option<(Extent, Srs)>,
+    /// Of `extent`.
+    pub(crate) whole_edges: WholeEdges,
     pub(crate) layer: Arc<dyn MapLayer>,
 }
 
@@ -128,8 +130,12 @@ impl<'a> Builder<'a> {
         let grid = Arc::clone(&grid_conf.grid);
         let store = self.store(conf, at)?;
         let sources = self.sources_on_grid(conf, &grid);
-        let coverage = conf.coverage.as_ref().map(|c| (c.extent, c.srs.clone()));
-        let extent = coverage.or_else(|| merged_extent(&sources));
+        let (extent, whole_edges) = match &conf.coverage {
+            Some(coverage) => {
+                (Some((coverage.extent, coverage.srs.clone())), coverage.whole_edges(&coverage.srs))
+            }
+            None => merged_extent(&sources),
+        };
         let (meta, bulk_meta) = self.meta_of(conf, &grid, &sources);
         let cache = Arc::new(TileCache::new(TileCacheOptions {
             name: conf.name.clone(),
@@ -157,6 +163,7 @@ impl<'a> Builder<'a> {
         let layer = Arc::new(CacheLayer::new(CacheLayerOptions {
             cache: Arc::clone(&cache),
             extent: extent.clone(),
+            whole_edges,
             // Where no source is shown, other levels may be.
             res_range: match rescale(conf) {
                 None => crate::plan::conditional::union_of(cache.sources()),
@@ -166,7 +173,7 @@ impl<'a> Builder<'a> {
             tiled_only: false,
             opacity: conf.opacity.map(|o| o as f32),
         }));
-        Some(BuiltCache { grid: grid_conf, cache, extent, layer })
+        Some(BuiltCache { grid: grid_conf, cache, extent, whole_edges, layer })
     }
 
     /// What sources are asked for: a format that the globals name stands for its type.
@@ -232,7 +239,7 @@ impl<'a> Builder<'a> {
         }
         let layers: Option<Vec<_>> = self.layers_on_grid(conf, grid, &sources).into_iter().collect();
         let layers = layers.filter(|layers| !layers.is_empty())?;
-        let extent = merged_extent(&layers);
+        let (extent, _) = merged_extent(&layers);
         Some(Arc::new(BandLayer { layers, mix, extent, decode_limits: self.decode_limits }))
     }
 
@@ -254,10 +261,11 @@ impl<'a> Builder<'a> {
         let inner = only.cache.grid();
         let (extent, srs) = only.extent.clone().unwrap_or_else(|| (inner.extent, inner.srs.clone()));
         let outer = grid.srs.transform_extent(&srs, &grid.extent);
-        let extent = outer.and_then(|outer| extent.intersection(&outer)).unwrap_or(extent);
+        let both = outer.and_then(|outer| extent.intersection(&outer)).unwrap_or(extent);
         Some(Arc::new(CacheLayer::new(CacheLayerOptions {
             cache: Arc::clone(&only.cache),
-            extent: Some((extent, srs)),
+            extent: Some((both, srs)),
+            whole_edges: both.whole_edges_of(&[(extent, only.whole_edges)]),
             res_range: only.layer.res_range(),
             max_tile_limit: 0,
             tiled_only,
@@ -568,18 +576,25 @@ pub(super) fn split_credentials(url: &str) -> (String, Option<(String, String)>)
 }
 
 /// The area of several layers together: a single one's own, otherwise the
-/// envelope in degrees. `None`: none of them is limited.
-pub(crate) fn merged_extent(layers: &[Arc<dyn MapLayer>]) -> Option<(Extent, Srs)> {
-    let extents: Vec<(Extent, Srs)> = layers.iter().filter_map(|layer| layer.extent()).collect();
-    if let [only] = extents.as_slice() {
-        return Some(only.clone());
+/// envelope in degrees. `None`: none of them is limited. With it, which of its
+/// edges were written as whole numbers.
+pub(crate) fn merged_extent(layers: &[Arc<dyn MapLayer>]) -> (Option<(Extent, Srs)>, WholeEdges) {
+    const NONE: WholeEdges = [false; 4];
+    let parts = layers.iter().filter_map(|layer| Some((layer.extent()?, layer.whole_edges())));
+    let parts: Vec<((Extent, Srs), WholeEdges)> = parts.collect();
+    if let [(only, whole)] = parts.as_slice() {
+        return (Some(only.clone()), *whole);
     }
-    let geographic = Srs::parse("EPSG:4326").ok()?;
-    let all = extents
-        .iter()
-        .filter_map(|(extent, srs)| srs.transform_extent(&geographic, extent))
-        .reduce(|a, b| a.union(&b))?;
-    Some((all, geographic))
+    let Ok(geographic) = Srs::parse("EPSG:4326") else { return (None, NONE) };
+    let in_degrees = parts.iter().filter_map(|((extent, srs), whole)| {
+        let whole = if *srs == geographic { *whole } else { NONE };
+        Some((srs.transform_extent(&geographic, extent)?, whole))
+    });
+    let parts: Vec<(Extent, WholeEdges)> = in_degrees.collect();
+    match parts.iter().map(|(extent, _)| *extent).reduce(|a, b| a.union(&b)) {
+        Some(all) => (Some((all, geographic)), all.whole_edges_of(&parts)),
+        None => (None, NONE),
+    }
 }
 
 #[cfg(test)]

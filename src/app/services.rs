@@ -289,6 +289,7 @@ fn tile_layers<'a>(conf: &'a Conf, builder: &mut Builder<'a>) -> Vec<TileLayer> 
                     cache_name: cache_name.clone(),
                     tiles: Arc::clone(&built.cache) as Arc<dyn crate::service::tile::TileProvider>,
                     extent,
+                    whole_edges: built.whole_edges,
                     dimensions: documents::dimensions(&layer.dimensions),
                     infos: infos.clone(),
                     wmts_kvp_legend_url: documents::plain(&layer.wmts_kvp_legendurl)

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::area::{Area, CORNERS_MAX, Ring};
-use super::extent::Extent;
+use super::extent::{Extent, WholeEdges};
 use super::polygon_text::Polygons;
 use super::srs::Srs;
 
@@ -33,7 +33,7 @@ enum Shape {
     /// The extent itself, and which of its edges (west, south, east, north) a
     /// configuration names in whole numbers.
     Rectangle {
-        whole: [bool; 4],
+        whole: WholeEdges,
     },
     Area(Arc<Area>),
     /// Nothing: what has no image in a system, or a list without tiles.
@@ -52,12 +52,12 @@ impl Coverage {
 
     /// A rectangle of which some edges (west, south, east, north) were written
     /// as whole numbers.
-    pub fn from_written(srs: Srs, extent: Extent, whole: [bool; 4], clip: bool) -> Coverage {
+    pub fn from_written(srs: Srs, extent: Extent, whole: WholeEdges, clip: bool) -> Coverage {
         Coverage { shape: Shape::Rectangle { whole }, ..Coverage::from_extent(srs, extent, clip) }
     }
 
     /// Which edges of its extent in a system were written as whole numbers.
-    pub fn whole_edges(&self, srs: &Srs) -> [bool; 4] {
+    pub fn whole_edges(&self, srs: &Srs) -> WholeEdges {
         match self.shape {
             Shape::Rectangle { whole } if *srs == self.srs => whole,
             _ => [false; 4],

@@ -1,6 +1,10 @@
 //! A rectangle in the units of a coordinate system, always x (east) before y
 //! (north) whatever order the system's authority prescribes.
 
+/// Which edges of an extent (west, south, east, north) a configuration wrote as
+/// whole numbers: documents show them without decimals, as MapProxy does.
+pub type WholeEdges = [bool; 4];
+
 /// A rectangle in map units: west, south, east, north.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extent {
@@ -36,6 +40,15 @@ impl Extent {
     /// West, south, east, north.
     pub fn to_array(self) -> [f64; 4] {
         [self.min_x, self.min_y, self.max_x, self.max_y]
+    }
+
+    /// Which edges of an extent that was put together from `parts` are a whole
+    /// one of theirs.
+    pub fn whole_edges_of(&self, parts: &[(Extent, WholeEdges)]) -> WholeEdges {
+        let own = self.to_array();
+        std::array::from_fn(|at| {
+            parts.iter().any(|(part, whole)| whole[at] && part.to_array()[at] == own[at])
+        })
     }
 
     /// Whether the two share an area (touching edges do not count).

@@ -6,6 +6,7 @@
 mod area;
 mod builtin;
 pub mod coverage;
+pub mod decimal;
 pub mod extent;
 pub mod grid;
 mod mercator;
@@ -17,7 +18,7 @@ mod resolutions;
 pub mod srs;
 
 pub use coverage::Coverage;
-pub use extent::Extent;
+pub use extent::{Extent, WholeEdges};
 pub use grid::{Affected, GridError, GridOptions, Origin, TileCoord, TileGrid};
 pub use metagrid::{MetaGrid, MetaTile};
 pub use srs::{Srs, SrsError};

@@ -7,7 +7,7 @@ use super::source_layer::{Part, place_within};
 use super::tile_cache::cache_error;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, TileCache, Turn};
 use crate::cache::Dimensions;
-use crate::geo::{Affected, Coverage, Extent, GridError, Srs};
+use crate::geo::{Affected, Coverage, Extent, GridError, Srs, WholeEdges};
 use crate::render::{ColorMode, Format, Mosaic, Raster, merge, warp};
 use crate::story;
 
@@ -16,6 +16,8 @@ pub struct CacheLayerOptions {
     pub cache: Arc<TileCache>,
     /// The area of its sources; `None`: that of the grid.
     pub extent: Option<(Extent, Srs)>,
+    /// Of `extent`.
+    pub whole_edges: WholeEdges,
     pub res_range: Option<ResRange>,
     /// From this many tiles on a request is refused; 0: no limit but [`TILES_MAX`].
     pub max_tile_limit: u64,
@@ -206,6 +208,10 @@ impl MapLayer for CacheLayer {
 
     fn extent(&self) -> Option<(Extent, Srs)> {
         Some(self.world())
+    }
+
+    fn whole_edges(&self) -> WholeEdges {
+        self.options.whole_edges
     }
 
     fn supports_meta_tiles(&self) -> bool {

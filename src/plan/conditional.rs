@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::{Drawn, MapLayer, MapQuery, PlanError, ResRange, SupportedSrs, Turn};
-use crate::geo::{Coverage, Extent, Srs};
+use crate::geo::{Coverage, Extent, Srs, WholeEdges};
 
 /// A cache with several grids: the grid of the query's own system, else of
 /// the best one.
@@ -67,6 +67,10 @@ impl MapLayer for SrsLayer {
         self.layers[0].extent()
     }
 
+    fn whole_edges(&self) -> WholeEdges {
+        self.layers[0].whole_edges()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -118,6 +122,10 @@ impl MapLayer for ResolutionLayer {
 
     fn extent(&self) -> Option<(Extent, Srs)> {
         self.cache.extent()
+    }
+
+    fn whole_edges(&self) -> WholeEdges {
+        self.cache.whole_edges()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Drawn, InfoDocument, InfoLayer, InfoRequest, MapLayer, MapQuery, PlanError, ResRange, Turn};
-use crate::geo::{Coverage, Extent, Srs};
+use crate::geo::{Coverage, Extent, Srs, WholeEdges};
 use crate::render::{DecodeLimits, Raster, mask};
 
 /// A layer cut to the areas of everybody who limits it.
@@ -59,6 +59,10 @@ impl MapLayer for LimitedLayer {
 
     fn coverage(&self) -> Option<&Coverage> {
         self.inner.coverage()
+    }
+
+    fn whole_edges(&self) -> WholeEdges {
+        if self.areas.is_empty() { self.inner.whole_edges() } else { [false; 4] }
     }
 
     /// Envelopes: documents say rectangles only.

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::cache::CacheError;
-use crate::geo::{Coverage, Extent, Srs};
+use crate::geo::{Coverage, Extent, Srs, WholeEdges};
 use crate::render::{ColorMode, Format};
 
 pub use crate::cache::atomic::WriteOptions;
@@ -161,6 +161,10 @@ pub trait MapLayer: Send + Sync {
     fn coverage(&self) -> Option<&Coverage>;
     /// The area for capabilities documents; `None`: the whole world.
     fn extent(&self) -> Option<(Extent, Srs)>;
+    /// Which edges of [`MapLayer::extent`] were written as whole numbers.
+    fn whole_edges(&self) -> WholeEdges {
+        self.coverage().map_or([false; 4], |coverage| coverage.whole_edges(&coverage.srs))
+    }
     /// Whether it can draw more than single tiles of one grid.
     fn supports_meta_tiles(&self) -> bool {
         true

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::complaint::Complaint;
 use super::{Drawn, MapLayer, MapQuery, Picture, PlanError, ResRange, SupportedSrs, Turn};
-use crate::geo::{Coverage, Extent, Srs};
+use crate::geo::{Coverage, Extent, Srs, WholeEdges};
 use crate::render::decor::{self, Placement, TextStyle};
 use crate::render::{self, Color, DecodeLimits, Format, Kernel, Mosaic, Raster, warp};
 use crate::source::{Answer, MapRequest, MapSource, SourceError, TileSource};
@@ -78,7 +78,7 @@ impl WmsLayer {
     fn ask(
         &self,
         query: &MapQuery,
-        (extent, whole_edges): (Extent, [bool; 4]),
+        (extent, whole_edges): (Extent, WholeEdges),
         size: (u32, u32),
         srs: &Srs,
         turn: &Turn,
@@ -96,7 +96,7 @@ impl WmsLayer {
 
     /// The edges at which the coverage ends before the query and that it names
     /// in whole numbers: they go upstream as they were written.
-    fn whole_edges(&self, query: &MapQuery, srs: &Srs) -> [bool; 4] {
+    fn edges_cut(&self, query: &MapQuery, srs: &Srs) -> WholeEdges {
         let Some(coverage) = &self.options.coverage else { return [false; 4] };
         let (own, asked) = (coverage.extent, query.extent);
         let ends = [
@@ -123,7 +123,7 @@ impl WmsLayer {
             return self.finish(answer, query.size);
         };
         let Some(part) = place_within(&query.extent, query.size, &limit) else { return Ok(Drawn::BLANK) };
-        let edges = (part.extent, self.whole_edges(query, srs));
+        let edges = (part.extent, self.edges_cut(query, srs));
         let answer = self.ask(query, edges, part.size, srs, turn)?;
         let drawn = self.finish(answer, part.size)?;
         let Some(piece) = drawn.raster(&self.options.decode_limits)? else { return Ok(drawn) };
@@ -426,6 +426,10 @@ impl MapLayer for EmptyLayer {
 
     fn extent(&self) -> Option<(Extent, Srs)> {
         self.coverage.as_ref().map(|c| (c.extent, c.srs.clone()))
+    }
+
+    fn whole_edges(&self) -> WholeEdges {
+        self.coverage.as_ref().map_or([false; 4], |c| c.whole_edges(&c.srs))
     }
 
     fn as_any(&self) -> &dyn Any {

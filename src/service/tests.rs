@@ -126,6 +126,7 @@ fn tile_layer(name: &str, grid: Arc<TileGrid>, format: Format, dimensions: Vec<D
         title: format!("{name} <&>"),
         cache_name: format!("{name}_cache"),
         extent: (grid.extent, grid.srs.clone()),
+        whole_edges: [false; 4],
         tiles: Arc::new(FakeTiles { grid, format, image: ImageOptions::new(format), has_files: false }),
         dimensions,
         infos: Vec::new(),

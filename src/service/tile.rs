@@ -13,7 +13,8 @@ use super::metadata::Dimension;
 use super::permit::Kind;
 use super::site::Manners;
 use super::{Answer, FoundTile, StoredTileAnswer};
-use crate::geo::{Extent, Origin, Srs, TileCoord, TileGrid};
+use crate::geo::decimal::edges;
+use crate::geo::{Extent, Origin, Srs, TileCoord, TileGrid, WholeEdges};
 use crate::plan::{
     Decoration, Dimensions, InfoLayer, PlanError, Tile, TileAddress, TileCache, TileFile, Turn,
 };
@@ -62,6 +63,8 @@ pub struct TileLayer {
     pub tiles: Arc<dyn TileProvider>,
     /// The cache's extent (its coverage or the grid).
     pub extent: (Extent, Srs),
+    /// Of `extent`.
+    pub whole_edges: WholeEdges,
     pub dimensions: Vec<Dimension>,
     /// Sources of feature info, in the order in which they are asked.
     pub infos: Vec<Arc<dyn InfoLayer>>,
@@ -143,6 +146,15 @@ impl ServedLayer {
             return *extent;
         }
         srs.transform_extent(&self.grid().srs, extent).unwrap_or(self.grid().extent)
+    }
+
+    /// The edges of the extent in a system, as documents show them.
+    pub fn edges_in(&self, target: &Srs) -> [String; 4] {
+        let TileLayer { extent: (extent, srs), whole_edges, .. } = &self.layer;
+        if srs == target {
+            return edges(extent, *whole_edges);
+        }
+        edges(&srs.transform_extent(target, extent).unwrap_or(*extent), [false; 4])
     }
 
     /// Public levels with their resolutions, as TMS shows them.

@@ -317,9 +317,8 @@ impl Tms {
 
 /// The document of one tile map.
 fn tile_map(layer: &ServedLayer, url: &BaseUrl<'_>) -> String {
-    let extent = layer.extent();
     let (width, height) = layer.grid().tile_size;
-    let [west, south, east, north] = extent.to_array().map(number);
+    let [west, south, east, north] = layer.edges_in(&layer.grid().srs);
     let mut xml = XmlWriter::new();
     xml.open("TileMap").attribute("version", "1.0.0");
     xml.leaf("Title", &layer.layer.title);

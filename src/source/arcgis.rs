@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::address::redact;
 use super::tile::excerpt;
-use super::wms::{Parameters, edges, number, with_query};
+use super::wms::{Parameters, with_query};
 use super::{Answer, Client, InfoAnswer, InfoRequest, MapRequest, OnError, SourceError};
+use crate::geo::decimal::{edges, number};
 
 /// Dots per inch that `identify` is told.
 const IDENTIFY_DPI: u32 = 96;

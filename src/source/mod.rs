@@ -34,14 +34,14 @@ pub use wms::{WmsSource, WmsVersion};
 pub use wms_info::{InfoAnswer, InfoRequest, Position, WmsInfoSource};
 pub use wms_legend::LegendSource;
 
-use crate::geo::{Extent, Srs};
+use crate::geo::{Extent, Srs, WholeEdges};
 
 /// A map that a source is asked for.
 #[derive(Clone, Debug)]
 pub struct MapRequest {
     pub extent: Extent,
     /// Edges (west, south, east, north) that are shown without decimals.
-    pub whole_edges: [bool; 4],
+    pub whole_edges: WholeEdges,
     pub size: (u32, u32),
     pub srs: Srs,
     /// MIME type wanted, as configured.

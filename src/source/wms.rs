@@ -7,7 +7,8 @@ use super::address::redact;
 use super::client::Method;
 use super::tile::excerpt;
 use super::{Answer, Client, MapRequest, OnError, SourceError};
-use crate::geo::{Extent, Srs};
+use crate::geo::decimal::edges;
+use crate::geo::{Extent, Srs, WholeEdges};
 use crate::story;
 use crate::wire::url::escape;
 
@@ -56,7 +57,7 @@ impl WmsVersion {
     }
 
     /// An extent as the version writes it: axes as the authority has them from 1.3.0 on.
-    pub(super) fn bbox(self, extent: &Extent, whole: [bool; 4], srs: &Srs) -> String {
+    pub(super) fn bbox(self, extent: &Extent, whole: WholeEdges, srs: &Srs) -> String {
         let [west, south, east, north] = edges(extent, whole);
         if self == WmsVersion::V130 && srs.is_axis_order_ne() {
             [south, west, north, east].join(",")
@@ -285,30 +286,6 @@ impl Parameters {
             format!("{}={}", escape(name), escape(value).replace("%2C", ","))
         });
         pairs.collect::<Vec<_>>().join("&")
-    }
-}
-
-/// West, south, east, north as Python prints them: those that are `whole` as
-/// whole numbers.
-pub(super) fn edges(extent: &Extent, whole: [bool; 4]) -> [String; 4] {
-    let values = extent.to_array();
-    std::array::from_fn(|at| if whole[at] { format!("{:.0}", values[at]) } else { number(values[at]) })
-}
-
-/// A number as Python prints it: the shortest text that reads back as the same
-/// number, with `.0` for whole ones and an exponent below 1e-4 and from 1e16.
-pub(super) fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
-        return format!("{value:?}");
-    }
-    let text = format!("{value:e}");
-    match text.split_once('e') {
-        Some((digits, exponent)) => {
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-        None => text,
     }
 }
 

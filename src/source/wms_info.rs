@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::wms::{Parameters, WmsVersion, number, with_query};
+use super::wms::{Parameters, WmsVersion, with_query};
 use super::{Client, SourceError};
+use crate::geo::decimal::number;
 use crate::geo::{Extent, Srs};
 
 /// A point of a map about which something is asked.

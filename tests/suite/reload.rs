@@ -350,7 +350,7 @@ fn b6_workers_live_on_the_bytes_that_were_checked() {
 #[test]
 fn b7_a_fifo_for_a_file_is_refused_in_time() {
     let (dir, upstream) = (TestDir::new("b7"), Upstream::start());
-    let daemon = Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {probe_ms: 500}\n").start();
+    let daemon = Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {probe_ms: 2500}\n").start();
     let fifo = dir.join("base.yaml");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     daemon.replace(&daemon.map, &format!("base: {}\n{}", fifo.display(), painted_map(&upstream)));

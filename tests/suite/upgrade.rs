@@ -191,7 +191,7 @@ fn sixty_reloads_and_five_upgrades_lose_nothing() {
 #[test]
 fn b21_a_broken_program_changes_nothing() {
     let (dir, upstream) = (TestDir::new("b21"), Upstream::start());
-    let daemon = start(&dir, &upstream, "limits: {probe_ms: 1000}\n");
+    let daemon = start(&dir, &upstream, "limits: {probe_ms: 3000}\n");
     let workers = daemon.workers();
     let real = env!("CARGO_BIN_EXE_rhumb");
     let only_handshake = format!("#!/bin/sh\n[ \"$1\" = --handshake ] && exec {real} \"$@\"\nexit 5\n");

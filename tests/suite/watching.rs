@@ -273,7 +273,7 @@ fn a_loop_that_stands_still_is_aborted_and_its_request_named() {
 #[test]
 fn a_worker_that_is_never_ready_is_killed() {
     let (dir, upstream) = (TestDir::new("late"), Upstream::start());
-    let (daemon, fail) = start_failing(&dir, &upstream, 2, "worker_start_ms: 300");
+    let (daemon, fail) = start_failing(&dir, &upstream, 2, "worker_start_ms: 2000");
     let old = daemon.workers();
     daemon.replace(&fail, "worker.start:*:hang");
     daemon.signal(Signal::SIGHUP);

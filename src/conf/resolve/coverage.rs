@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::node::{Node, Value};
 use super::{Resolver, flag, text};
-use crate::geo::{Coverage, Extent, Srs};
+use crate::geo::{Coverage, Extent, Srs, WholeEdges};
 
 type Combine = fn(&[Coverage], bool) -> Result<Coverage, crate::geo::coverage::CoverageError>;
 
@@ -133,7 +133,7 @@ impl Resolver<'_> {
 
 /// Which of four numbers are written without decimals. A text of them is read
 /// as decimals, as in MapProxy.
-fn whole_numbers(list: &Node) -> [bool; 4] {
+fn whole_numbers(list: &Node) -> WholeEdges {
     std::array::from_fn(|at| list.items().get(at).is_some_and(|item| matches!(item.value, Value::Int(_))))
 }
 

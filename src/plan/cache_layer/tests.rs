@@ -19,6 +19,7 @@ fn layer_with(
     let mut options = CacheLayerOptions {
         cache: Arc::new(cache(&FakeStore::new(), sources, change_cache)),
         extent: None,
+        whole_edges: [false; 4],
         res_range: None,
         max_tile_limit: 0,
         tiled_only: false,

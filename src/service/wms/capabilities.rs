@@ -3,10 +3,11 @@
 
 use super::Wms;
 use super::layer::{LayerExtent, LayerNode};
-use crate::geo::{Extent, Srs};
+use crate::geo::decimal::{self, number};
+use crate::geo::{Extent, Srs, WholeEdges};
 use crate::plan::InfoKind;
 use crate::service::metadata::Contact;
-use crate::service::xml::{XmlWriter, number};
+use crate::service::xml::XmlWriter;
 
 /// Shown instead of the poles: some clients cannot bear 90 degrees.
 const LATITUDE_MAX: f64 = 89.999_999;
@@ -16,19 +17,26 @@ const PIXEL_M: f64 = 0.000_28;
 impl Wms {
     /// The layer's extent in degrees, as numbers are shown.
     pub(super) fn degrees(&self, layer: &LayerNode) -> [String; 4] {
-        let own = layer.extent.in_srs(&self.geographic);
-        let allowed = match self.shown_extent("EPSG:4326") {
-            Some(LayerExtent { extent, .. }) => extent.intersection(&own).unwrap_or(own),
+        let own = layer.extent.edges_in(&self.geographic);
+        let (shown, whole) = match self.shown_extent("EPSG:4326") {
+            Some(LayerExtent { extent, whole_edges, .. }) => {
+                let both = extent.intersection(&own.0).unwrap_or(own.0);
+                (both, both.whole_edges_of(&[own, (extent, whole_edges)]))
+            }
             None => own,
         };
-        let show = if is_as_configured(&allowed) { whole } else { number };
-        let longitude =
-            |value: f64| if value.abs() >= 180.0 { whole(value.clamp(-180.0, 180.0)) } else { show(value) };
-        let latitude = |value: f64| match value.clamp(-LATITUDE_MAX, LATITUDE_MAX) {
-            limit if limit.abs() == LATITUDE_MAX => number(limit),
-            value => show(value),
-        };
-        [longitude(allowed.min_x), latitude(allowed.min_y), longitude(allowed.max_x), latitude(allowed.max_y)]
+        let [west, south, east, north] = shown.to_array();
+        let is_pole = |latitude: f64| latitude.abs() >= LATITUDE_MAX;
+        // Where the world ends is MapProxy's own number, and a whole one.
+        let within =
+            Extent::new(west.max(-180.0), south.max(-LATITUDE_MAX), east.min(180.0), north.min(LATITUDE_MAX));
+        let whole = [
+            whole[0] || west <= -180.0,
+            whole[1] && !is_pole(south),
+            whole[2] || east >= 180.0,
+            whole[3] && !is_pole(north),
+        ];
+        decimal::edges(&within, whole)
     }
 
     /// `bbox_srs`, or where there is none the three systems that everybody
@@ -61,30 +69,30 @@ impl Wms {
                 continue;
             };
             let extent = self.extent_within(layer, srs, &allowed);
-            let is_whole = layer.extent.is_default && allowed.is_default && *srs == self.geographic;
-            shown.push((code.to_owned(), edges(&extent, srs, axes_of_authority, is_whole)));
+            shown.push((code.to_owned(), edges(extent, srs, axes_of_authority)));
         }
         if let Some(srs) = self.srs_by_code.get(native).filter(|_| !has_native) {
-            let extent = edges(&layer.extent.extent, srs, axes_of_authority, layer.extent.is_default);
+            let extent = edges(layer.extent.edges_in(srs), srs, axes_of_authority);
             shown.push((native.to_owned(), extent));
         }
         shown
     }
 
-    fn extent_within(&self, layer: &LayerNode, srs: &Srs, allowed: &LayerExtent) -> Extent {
+    fn extent_within(&self, layer: &LayerNode, srs: &Srs, allowed: &LayerExtent) -> (Extent, WholeEdges) {
         if allowed.is_default {
-            return layer.extent.in_srs(srs);
+            return layer.extent.edges_in(srs);
         }
         if layer.extent.is_default {
-            return allowed.in_srs(srs);
+            return allowed.edges_in(srs);
         }
-        let allowed_degrees = allowed.in_srs(&self.geographic);
-        let own = layer.extent.in_srs(&self.geographic);
-        match allowed_degrees.intersection(&own) {
-            Some(both) => {
-                LayerExtent { extent: both, srs: self.geographic.clone(), is_default: false }.in_srs(srs)
+        let parts = [allowed.edges_in(&self.geographic), layer.extent.edges_in(&self.geographic)];
+        match parts[0].0.intersection(&parts[1].0) {
+            Some(extent) => {
+                let whole_edges = extent.whole_edges_of(&parts);
+                LayerExtent { extent, srs: self.geographic.clone(), whole_edges, is_default: false }
+                    .edges_in(srs)
             }
-            None => allowed.in_srs(srs),
+            None => allowed.edges_in(srs),
         }
     }
 
@@ -135,27 +143,13 @@ impl Wms {
 const QUERY_SAFE: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b',');
 
-fn edges(extent: &Extent, srs: &Srs, axes_of_authority: bool, is_whole: bool) -> [String; 4] {
-    let [west, south, east, north] = extent.to_array();
-    let ordered = if axes_of_authority && srs.is_axis_order_ne() {
+fn edges((extent, whole): (Extent, WholeEdges), srs: &Srs, axes_of_authority: bool) -> [String; 4] {
+    let [west, south, east, north] = decimal::edges(&extent, whole);
+    if axes_of_authority && srs.is_axis_order_ne() {
         [south, west, north, east]
     } else {
         [west, south, east, north]
-    };
-    ordered.map(if is_whole || is_as_configured(extent) { whole } else { number })
-}
-
-/// Four whole numbers come from a configuration, where nobody writes decimals
-/// to them; only the world of the built-in grids has them.
-fn is_as_configured(extent: &Extent) -> bool {
-    let edges = extent.to_array();
-    edges.iter().all(|edge| edge.fract() == 0.0 && edge.abs() < 1e15)
-        && edges != super::layer::WORLD.to_array()
-}
-
-/// A whole number without decimals, as MapProxy shows its own constants.
-fn whole(value: f64) -> String {
-    format!("{value:.0}")
+    }
 }
 
 /// `ContactInformation` of all WMS versions.

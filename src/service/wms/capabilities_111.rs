@@ -67,7 +67,7 @@ impl Wms {
             let code = if is_110 { &layer.srs_name } else { grid.srs.code() };
             xml.open("TileSet").leaf("SRS", code);
             xml.open("BoundingBox").attribute("SRS", code);
-            write_edges(xml, &layer.extent().to_array().map(number));
+            write_edges(xml, &layer.edges_in(&grid.srs));
             xml.close();
             xml.leaf("Resolutions", &resolutions)
                 .leaf("Width", &grid.tile_size.0.to_string())

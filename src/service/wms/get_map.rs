@@ -151,11 +151,18 @@ impl Wms {
         let (_, extent) = self.srs_extents.iter().find(|(known, _)| known == code)?;
         let srs = self.srs_by_code.get(code)?.clone();
         Some(match extent {
-            Some(extent) => LayerExtent { extent: *extent, srs, is_default: false },
+            Some(extent) => {
+                // Nobody writes decimals to whole numbers.
+                let whole_edges = extent.to_array().map(|edge| edge.fract() == 0.0 && edge.abs() < WHOLE_MAX);
+                LayerExtent { extent: *extent, srs, whole_edges, is_default: false }
+            }
             None => LayerExtent::world(&self.geographic),
         })
     }
 }
+
+/// Beyond it a number is not written out.
+const WHOLE_MAX: f64 = 1e15;
 
 impl MapWork {
     fn run(self, turn: &crate::plan::Turn) -> Response {

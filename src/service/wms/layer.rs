@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::geo::{Extent, Srs};
+use crate::geo::{Extent, Srs, WholeEdges};
 use crate::plan::{InfoLayer, Legend, MapLayer, MapQuery, ResRange};
 use crate::service::metadata::{Dimension, LayerMetadata};
 
@@ -35,6 +35,7 @@ pub struct WmsLayer {
 pub struct LayerExtent {
     pub extent: Extent,
     pub srs: Srs,
+    pub whole_edges: WholeEdges,
     pub is_default: bool,
 }
 
@@ -43,7 +44,7 @@ pub const WORLD: Extent = Extent::new(-180.0, -90.0, 180.0, 90.0);
 impl LayerExtent {
     /// The whole world; `geographic` is EPSG:4326.
     pub fn world(geographic: &Srs) -> LayerExtent {
-        LayerExtent { extent: WORLD, srs: geographic.clone(), is_default: true }
+        LayerExtent { extent: WORLD, srs: geographic.clone(), whole_edges: [true; 4], is_default: true }
     }
 
     /// The envelope in another system; as it is where there is none.
@@ -54,6 +55,11 @@ impl LayerExtent {
         self.srs.transform_extent(srs, &self.extent).unwrap_or(self.extent)
     }
 
+    /// As [`LayerExtent::in_srs`], with the edges that are whole numbers there.
+    pub fn edges_in(&self, srs: &Srs) -> (Extent, WholeEdges) {
+        (self.in_srs(srs), if *srs == self.srs { self.whole_edges } else { [false; 4] })
+    }
+
     fn merge(self, other: LayerExtent, geographic: &Srs) -> LayerExtent {
         if other.is_default {
             return self;
@@ -61,11 +67,10 @@ impl LayerExtent {
         if self.is_default {
             return other;
         }
-        LayerExtent {
-            extent: self.in_srs(geographic).union(&other.in_srs(geographic)),
-            srs: geographic.clone(),
-            is_default: false,
-        }
+        let parts = [self.edges_in(geographic), other.edges_in(geographic)];
+        let extent = parts[0].0.union(&parts[1].0);
+        let whole_edges = extent.whole_edges_of(&parts);
+        LayerExtent { extent, srs: geographic.clone(), whole_edges, is_default: false }
     }
 
     /// The area of several together.
@@ -237,7 +242,7 @@ impl LayerNode {
 
 fn extent_of(map: &dyn MapLayer, geographic: &Srs) -> LayerExtent {
     match map.extent() {
-        Some((extent, srs)) => LayerExtent { extent, srs, is_default: false },
+        Some((extent, srs)) => LayerExtent { extent, srs, whole_edges: map.whole_edges(), is_default: false },
         None => LayerExtent::world(geographic),
     }
 }

@@ -115,7 +115,7 @@ impl Wmts {
         restful: bool,
     ) {
         let first = layer.first();
-        let [west, south, east, north] = degrees(first).map(number);
+        let [west, south, east, north] = degrees(first);
         xml.open("Layer").leaf("ows:Title", &first.layer.title).leaf("ows:Abstract", "");
         xml.open("ows:WGS84BoundingBox")
             .leaf("ows:LowerCorner", &format!("{west} {south}"))
@@ -198,13 +198,11 @@ fn write_operations(xml: &mut XmlWriter, address: &str, restful: bool) {
 }
 
 /// The layer's extent in EPSG:4326.
-fn degrees(layer: &ServedLayer) -> [f64; 4] {
-    let (extent, srs) = &layer.layer.extent;
-    let Ok(geographic) = Srs::parse("EPSG:4326") else { return extent.to_array() };
-    if *srs == geographic {
-        return extent.to_array();
+fn degrees(layer: &ServedLayer) -> [String; 4] {
+    match Srs::parse("EPSG:4326") {
+        Ok(geographic) => layer.edges_in(&geographic),
+        Err(_) => layer.edges_in(&layer.layer.extent.1),
     }
-    srs.transform_extent(&geographic, extent).unwrap_or(*extent).to_array()
 }
 
 fn write_matrix_set(xml: &mut XmlWriter, grid: &TileGrid) {

@@ -56,6 +56,9 @@ DIMENSIONS    md:
   - {name: informed, title: Informed, sources: [informed]}
   - {name: geo, title: Degrees, sources: [geo]}
   - {name: mixed_tiles, title: Mixed, sources: [mixed_tiles]}
+  - {name: part, title: Edges as they were written, sources: [part]}
+  - {name: both, title: Edges that were computed, sources: [both]}
+  - {name: parts, title: Some of each, sources: [part, both]}
 ";
 
 const DIMENSIONS: &str = "    dimensions:
@@ -69,6 +72,8 @@ const CACHES: &str = "  merc: {grids: [GLOBAL_MERCATOR, geodetic_nw], sources: [
   web: {grids: [GLOBAL_WEBMERCATOR], sources: [mute], format: image/jpeg}
   utm: {grids: [utm32], sources: [mute]}
   geo: {grids: [GLOBAL_GEODETIC], sources: [mute]}
+  part: {grids: [GLOBAL_MERCATOR, geodetic_nw], sources: [mute], cache: {type: file, coverage: {bbox: [5, 50, 12, 55.5], srs: 'EPSG:4326'}}}
+  both: {grids: [geodetic_nw], sources: [mute], cache: {type: file, coverage: {intersection: [{bbox: [-9, 40, 8, 55], srs: 'EPSG:4326'}, {bbox: [-8, 39, 9, 55], srs: 'EPSG:4326'}]}}}
   mixed_tiles: {grids: [GLOBAL_WEBMERCATOR], sources: [mute], format: mixed, request_format: image/png}
 ";
 
