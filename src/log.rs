@@ -280,7 +280,9 @@ fn compose_access_line(line: &mut String, format: LogFormat, access: &Access<'_>
     let peer = PeerName(access.peer);
     match format {
         LogFormat::Combined => {
-            let _ = write!(line, "{peer} - - [");
+            let _ = write!(line, "{peer} - ");
+            push_user(line, &access.facts.user);
+            line.push_str(" [");
             push_time(line, "%d/%b/%Y:%H:%M:%S +0000");
             line.push_str("] \"");
             push_field(line, Escape::Quoted, 32, access.method);
@@ -306,7 +308,10 @@ fn compose_access_line(line: &mut String, format: LogFormat, access: &Access<'_>
                 "\",\"protocol\":\"{}\",\"status\":{},\"bytes\":{},\"duration_us\":{}",
                 access.protocol, access.status, access.bytes, access.duration_us
             );
-            for (name, value) in [("referer", access.referer), ("user_agent", access.user_agent)] {
+            let user = Some(access.facts.user.as_str()).filter(|user| !user.is_empty());
+            for (name, value) in
+                [("user", user), ("referer", access.referer), ("user_agent", access.user_agent)]
+            {
                 if let Some(value) = value {
                     let _ = write!(line, ",\"{name}\":\"");
                     push_field(line, Escape::Json, FIELD_BYTES_MAX, value);
@@ -330,6 +335,19 @@ fn compose_access_line(line: &mut String, format: LogFormat, access: &Access<'_>
             let comma = if cache.is_empty() { "" } else { ", " };
             let _ = writeln!(line, " ({} bytes, {duration_ms:.1} ms{comma}{cache})", access.bytes);
         }
+    }
+}
+
+/// The third field of the combined format, which ends at a space.
+fn push_user(line: &mut String, user: &str) {
+    if user.is_empty() {
+        line.push('-');
+    }
+    for (at, word) in user.split(' ').enumerate() {
+        if at > 0 {
+            line.push_str("\\x20");
+        }
+        push_field(line, Escape::Quoted, NAME_BYTES_MAX, word);
     }
 }
 
@@ -607,6 +625,15 @@ mod tests {
             ),
             "{line}"
         );
+
+        let named = Facts { user: "Ann\nB \"x".into(), ..facts() };
+        let mut line = String::new();
+        compose_access_line(&mut line, LogFormat::Combined, &access(&named));
+        assert!(line.starts_with("10.0.0.1 - Ann\\nB\\x20\\x22x ["), "{line}");
+        let mut line = String::new();
+        compose_access_line(&mut line, LogFormat::Json, &access(&named));
+        let value: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+        assert_eq!(value["user"], "Ann\nB \"x");
 
         let mut line = String::new();
         compose_access_line(&mut line, LogFormat::Json, &access(&facts()));

@@ -19,6 +19,8 @@ const LAYER_BYTES_MAX: usize = 256;
 /// Upstream requests of one request that are told apart by their source; the
 /// time of more is still added up.
 const UPSTREAMS_MAX: usize = 256;
+/// Of a user's name more is not kept.
+const USER_BYTES_MAX: usize = 128;
 /// `tracestate` beyond this is dropped (W3C Trace Context §3.3.1.5).
 const TRACE_STATE_BYTES_MAX: usize = 512;
 
@@ -48,6 +50,8 @@ pub struct Facts {
     pub service: Option<Service>,
     /// Name of the map, where one daemon serves several.
     pub map: String,
+    /// Who asks, where he is known; cut.
+    pub user: String,
     /// The layers that were asked for, joined by commas and cut.
     pub layers: String,
     pub layer_count: u32,
@@ -227,6 +231,12 @@ pub fn name_service(service: Service) {
 /// Which map is meant, where one daemon serves several.
 pub fn name_map(name: &str) {
     tell(|facts| name.clone_into(&mut facts.map));
+}
+
+/// Who asks, as far as he has shown it.
+pub fn name_user(name: &str) {
+    let end = name.floor_char_boundary(USER_BYTES_MAX);
+    tell(|facts| name[..end].clone_into(&mut facts.user));
 }
 
 /// A layer of the configuration that is asked for; never a name that only the

@@ -16,6 +16,7 @@ use crate::plan::Turn;
 use crate::service::callback;
 use crate::service::permit::{LayerPermit, Partial, Permit, Question};
 use crate::wire::Request;
+use crate::wire::shown::redact;
 
 /// Answers that are kept.
 const ANSWERS_MAX: usize = 10_000;
@@ -116,7 +117,7 @@ impl Shared {
                 permit
             }
             Err(error) => {
-                log::warn!("{} cannot say who may see what: {error}", self.options.url);
+                log::warn!("{} cannot say who may see what: {error}", redact(&self.options.url));
                 Permit::Unavailable
             }
         }

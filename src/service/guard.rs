@@ -18,6 +18,7 @@ use super::site::{Site, SiteParts};
 use super::{Answer, StoredTileAnswer};
 use crate::log;
 use crate::plan::Turn;
+use crate::story;
 use crate::wire::{Request, Response};
 
 /// Views of the site that are kept, for different permits.
@@ -78,6 +79,9 @@ impl Inner {
         url: &BaseUrl<'_>,
         request: &Request,
     ) -> Answer {
+        if let Some(user) = &decision.user {
+            story::name_user(user);
+        }
         let named;
         let request = match decision.user {
             // Pictures may bear his name.

@@ -1,4 +1,4 @@
-//! An upstream's URL: its parts, its credentials, what may be shown of it.
+//! An upstream's URL: its parts and its credentials.
 //!
 //! Lenient in what a configuration may say (spaces, raw UTF-8), strict in what
 //! a redirect may.
@@ -6,6 +6,8 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::error::SourceError;
+use crate::wire::shown::split_authority;
+pub use crate::wire::shown::{clean, redact};
 
 /// What no URL may hold as it is. `%` stays: the configuration's own escapes.
 const FORBIDDEN: &AsciiSet = &CONTROLS
@@ -19,9 +21,6 @@ const FORBIDDEN: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
-
-/// Longest URL that is shown whole in a message.
-const SHOWN_BYTES_MAX: usize = 1_000;
 
 /// User name and password as they stood in a URL.
 pub type Credentials = (String, String);
@@ -117,17 +116,6 @@ impl Address {
     }
 }
 
-fn split_authority(rest: &str) -> (&str, &str) {
-    // As MapProxy: the slash decides, so that a password may hold `?`.
-    match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => match rest.rfind('@').map_or(rest.find('?'), |at| rest[at..].find('?').map(|q| at + q)) {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        },
-    }
-}
-
 fn split_query(text: &str) -> (String, Option<String>) {
     let (path, query) = match text.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -158,33 +146,6 @@ fn without_dots(path: &str) -> String {
         kept.push("");
     }
     format!("/{}", kept.join("/"))
-}
-
-/// A URL for messages and logs: without credentials, without control
-/// characters, not endless.
-pub fn redact(url: &str) -> String {
-    let shown = match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, tail) = split_authority(rest);
-            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-            format!("{scheme}://{host}{tail}")
-        }
-        None => url.to_owned(),
-    };
-    clean(&shown, SHOWN_BYTES_MAX)
-}
-
-/// Foreign text for a message: one line, at most `bytes_max` long.
-pub fn clean(text: &str, bytes_max: usize) -> String {
-    let mut shown = String::with_capacity(text.len().min(bytes_max));
-    for c in text.chars() {
-        if shown.len() + c.len_utf8() > bytes_max {
-            shown.push('…');
-            break;
-        }
-        shown.push(if c.is_control() { ' ' } else { c });
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -268,13 +229,5 @@ mod tests {
             let (one, other) = (Address::parse(one).unwrap().0, Address::parse(other).unwrap().0);
             assert_eq!(one.is_same_server(&other), same, "{one:?} {other:?}");
         }
-    }
-
-    #[test]
-    fn messages_show_no_credentials_and_no_line_breaks() {
-        assert_eq!(redact("https://me:se@cr@et@h/p?q"), "https://h/p?q");
-        assert_eq!(redact("https://me:secret@h"), "https://h");
-        assert_eq!(clean("a\r\nb\0c", 100), "a  b c");
-        assert_eq!(clean("äöü", 4), "äö…");
     }
 }

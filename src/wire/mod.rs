@@ -17,6 +17,7 @@ pub mod proxy_protocol;
 pub mod range;
 pub mod reply;
 pub mod scgi;
+pub mod shown;
 pub mod url;
 pub mod uwsgi;
 

@@ -15,6 +15,7 @@ use crate::harness::daemon::Setup;
 use crate::harness::fastcgi::{self, cgi_reply};
 use crate::harness::painted::{self, MERC};
 use crate::harness::{Answer, Daemon, Reply, TestDir, Upstream};
+use crate::http_abuse::settle_access_log;
 use crate::scgi_uwsgi::{exchange, request};
 
 /// Two layers in a group, each with a cache, feature info and a legend.
@@ -364,6 +365,7 @@ fn passwords_and_fields_of_proxies_name_users_too() {
     let basic = |text: &str| format!("Authorization: Basic {}\r\n", STANDARD.encode(text));
     for (trusted, believed) in [("127.0.0.1", true), ("10.0.0.0/8", false)] {
         let daemon = Setup::new(&dir, guarded_map(&upstream)).workers(1).daemon_yaml(&yaml(trusted)).start();
+        let written_before = daemon.access_log().len();
         for (fields, layer, status) in [
             (String::new(), "open", 200),
             (String::new(), "closed", 401),
@@ -380,6 +382,10 @@ fn passwords_and_fields_of_proxies_name_users_too() {
             let challenge = (status == 401).then_some("Basic realm=\"our maps\", charset=\"UTF-8\"");
             assert_eq!(reply.header("www-authenticate"), challenge);
         }
+        let log = settle_access_log(&daemon).split_off(written_before);
+        let named = |user: &str| log.matches(&format!("\"user\":\"{user}\"")).count();
+        let expected = (2, if believed { 2 } else { 0 }, 0);
+        assert_eq!((named("ann"), named("pat"), named("eve")), expected, "{log}");
         daemon.stop();
     }
 }

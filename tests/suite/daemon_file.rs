@@ -289,10 +289,12 @@ fn a_service_that_decides_is_asked_as_the_file_says() {
         daemon.stop();
     }
     let dir = TestDir::new("auth-timeout");
-    let yaml = format!("auth: {{external: {{url: '{url}', timeout_ms: 100}}}}\n");
+    let with_password = url.replacen("://", "://user:secret@", 1);
+    let yaml = format!("auth: {{external: {{url: '{with_password}', timeout_ms: 100}}}}\n");
     let daemon = Setup::new(&dir, painted_map(&upstream)).workers(1).daemon_yaml(&yaml).start();
     decides.hold();
     assert_eq!(asked(&daemon, MAP, ""), 503, "while the service says nothing");
+    daemon.await_log(&format!("{url} cannot say who may see what"), 1);
     decides.release();
     daemon.stop();
 }
