@@ -77,10 +77,11 @@ async function within(what, promise) {
   }
 }
 
-// Waits until the map has drawn all that its view asks for.
+// Waits until the map has drawn all that its view asks for. (With nothing to tell: an event of the map leads to all that it has, which
+// is too much to be carried out of the page.)
 export const drawn = (page) => within(`${page.url()} to be drawn`, page.evaluate(() => new Promise((resolve) => {
   const { map } = window.demo ?? window.ogcapi;
-  map.once('rendercomplete', resolve);
+  map.once('rendercomplete', () => resolve());
   // Even where nothing has changed the map draws once more and tells.
   map.render();
 })));
@@ -88,7 +89,7 @@ export const drawn = (page) => within(`${page.url()} to be drawn`, page.evaluate
 // Waits until the view has come to rest after `act`, which moves it, and all is drawn.
 export async function moved(page, act) {
   await page.evaluate(() => {
-    window.rest = new Promise((resolve) => (window.demo ?? window.ogcapi).map.once('moveend', resolve));
+    window.rest = new Promise((resolve) => (window.demo ?? window.ogcapi).map.once('moveend', () => resolve()));
   });
   await act();
   await within(`the map of ${page.url()} to move`, page.evaluate(() => window.rest));
