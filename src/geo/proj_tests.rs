@@ -81,6 +81,10 @@ fn drawn_systems_carry_positions_as_proj_does() {
     for _ in 0..DRAWN {
         let key = format!("EPSG:{}", codes[draw.next() as usize % codes.len()]);
         let srs = Srs::parse(&key).unwrap_or_else(|e| panic!("{e}"));
+        // Between these two we reckon ourselves, to a micrometre, which has a test of its own.
+        if srs == degrees || srs == mercator {
+            continue;
+        }
         let Some(area) = srs.area_of_use() else { continue };
         let mut start = probes(&mut draw, &area);
         let mut on_earth = start.clone();
