@@ -63,13 +63,13 @@ fn commands_act_wait_and_report() {
     assert_eq!(state["workers"].as_array().map(Vec::len), Some(2));
     assert_eq!(state["listen"][0], format!("http {}", daemon.address));
 
-    // When it returns, the new configuration is in effect: one look tells.
+    // When it returns, the new workers serve, and the old ones have been told: for the moment until they read it, they may still
+    // take a connection.
     daemon.replace(&daemon.map, &painted_map(&upstream).replace("title: Painted", "title: Once more"));
     let (code, out, err) = act(&daemon, &["reload"]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("generation 2 serves"), "{out}");
-    let capabilities = daemon.get("/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetCapabilities");
-    assert!(capabilities.text().contains("Once more"));
+    crate::reload::await_title(&daemon, "Once more");
 
     // A refusal names every reason with its place.
     let broken = painted_map(&upstream)
