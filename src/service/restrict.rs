@@ -135,6 +135,7 @@ fn tile_layer(layer: &TileLayer, feature: Feature, permit: &Partial) -> Option<T
             return None;
         }
     }
+    limited.whole_edges = limited.extent.0.whole_edges_of(&[(*extent, layer.whole_edges)]);
     if !areas.is_empty() {
         limited.tiles = Arc::new(LimitedTiles { inner: Arc::clone(&layer.tiles), areas });
     }
