@@ -255,7 +255,7 @@ impl Master {
         {
             wake_ms = wake_ms.min(probe.deadline_ms);
         }
-        let dues = [self.upgrade.deadline_ms(), self.next_notice_ms()];
+        let dues = [self.upgrade.deadline_ms(), self.next_notice_ms(), self.phase.closing_deadline_ms()];
         wake_ms = dues.into_iter().flatten().fold(wake_ms, u64::min);
         if let Some(deadline_ms) = self.control.as_ref().and_then(Control::next_deadline_ms) {
             wake_ms = wake_ms.min(deadline_ms);

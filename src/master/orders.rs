@@ -140,7 +140,7 @@ impl Master {
             (Some(_), _) => "leaving",
             (None, _) if self.current.is_none() => "starting",
             (None, Phase::Steady) => "serving",
-            (None, Phase::Probing(_) | Phase::Rolling(_)) => "reloading",
+            (None, Phase::Probing(_) | Phase::Rolling(_) | Phase::Closing(_)) => "reloading",
         };
         let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut status = crate::board::status::render(&self.board, self.now_ms, unix_s);

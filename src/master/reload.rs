@@ -3,7 +3,7 @@
 //! no present generation to fall back on.
 //!
 //! A new worker is READY before an old one drains, so there are never fewer
-//! that accept than before.
+//! that accept than before. A reload is over when no old one accepts.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -20,6 +20,7 @@ use super::orders::Outcome;
 use super::pidfile::PidFile;
 use super::probe::{Probe, Remark, Verdict};
 use super::{CONFIGURATION_REFUSED, DONE, Master, QUICK_STOP_MS, SYSTEM_REFUSED, Stop};
+use crate::board::State;
 use crate::conf::daemon::Maps;
 use crate::conf::{Daemon, FileSet};
 use crate::log;
@@ -30,6 +31,8 @@ const BATCHES: usize = 4;
 /// New workers killed from outside before one is ready: after so many the
 /// generation is given up.
 const KILLS_MAX: u32 = 3;
+/// An old worker that has not closed its door by then keeps nobody waiting.
+const CLOSING_MAX_MS: u64 = 1_000;
 /// File times are coarser than the clock.
 const CLOCK_SLACK: Duration = Duration::from_millis(20);
 
@@ -38,6 +41,8 @@ pub enum Phase {
     Steady,
     Probing(Probe),
     Rolling(Roll),
+    /// The new workers serve; the old ones have been told to close their doors.
+    Closing(Closing),
 }
 
 /// A generation on its way in.
@@ -50,6 +55,15 @@ pub struct Roll {
     warnings: Vec<String>,
 }
 
+/// A generation that serves, and is in effect when nobody else takes
+/// connections any more.
+pub struct Closing {
+    number: u64,
+    began_ms: u64,
+    deadline_ms: u64,
+    warnings: Vec<String>,
+}
+
 impl Phase {
     pub fn is_probing(&self) -> bool {
         matches!(self, Phase::Probing(_))
@@ -57,6 +71,14 @@ impl Phase {
 
     pub fn is_rolling(&self) -> bool {
         matches!(self, Phase::Rolling(_))
+    }
+
+    /// When the old workers have had their time to close their doors.
+    pub fn closing_deadline_ms(&self) -> Option<u64> {
+        match self {
+            Phase::Closing(closing) => Some(closing.deadline_ms),
+            _ => None,
+        }
     }
 
     pub fn is_probe(&self, pid: Pid) -> bool {
@@ -77,7 +99,7 @@ impl Master {
     pub(super) fn wanted_generation(&self) -> Option<Rc<Generation>> {
         match &self.phase {
             Phase::Rolling(roll) => Some(Rc::clone(&roll.incoming)),
-            Phase::Steady | Phase::Probing(_) => self.current.clone(),
+            Phase::Steady | Phase::Probing(_) | Phase::Closing(_) => self.current.clone(),
         }
     }
 
@@ -105,6 +127,7 @@ impl Master {
                     self.commit_roll();
                 }
             }
+            Phase::Closing(_) => self.end_closing(),
         }
     }
 
@@ -280,21 +303,51 @@ impl Master {
         // workers that drain hold them until they have taken what waits there.
         self.current = Some(Rc::clone(&roll.incoming));
         self.board.set_generation(number);
-        let took_ms = self.now_ms.saturating_sub(roll.began_ms);
-        let message = format!("generation {number} serves after {took_ms} ms");
-        self.note_reload_ended(Outcome { warnings: roll.warnings, ..Outcome::new(DONE, message) });
+        let Roll { began_ms, warnings, .. } = roll;
         if roll.is_start {
+            self.note_serving(number, began_ms, warnings);
             self.let_go_of_unused();
             self.announce(&roll.incoming);
             return self.tell_predecessor();
         }
+        let deadline_ms = self.now_ms.saturating_add(CLOSING_MAX_MS);
+        self.phase = Phase::Closing(Closing { number, began_ms, deadline_ms, warnings });
+        self.end_closing();
+    }
+
+    /// Tells whoever waits that the new configuration is in effect, as soon as
+    /// no old worker takes connections.
+    fn end_closing(&mut self) {
+        let Phase::Closing(closing) = &self.phase else { return };
+        let is_open = |worker: &&Worker| {
+            worker.generation != closing.number && self.board.slot(worker.slot).state() == State::Serving
+        };
+        let open: Vec<Pid> = self.workers.iter().filter(is_open).map(|worker| worker.pid).collect();
+        if !open.is_empty() && self.now_ms < closing.deadline_ms {
+            return;
+        }
+        for pid in open {
+            log::warn!("worker {pid} was told to leave and may still take connections");
+        }
+        let Phase::Closing(closing) = std::mem::replace(&mut self.phase, Phase::Steady) else { return };
+        let took_ms = self.note_serving(closing.number, closing.began_ms, closing.warnings);
         self.notifier.ready(&self.tell_state());
         self.board.count_reload(true);
+        let Some(current) = &self.current else { return };
         log::info!(
-            "reloaded: generation {number} serves after {took_ms} ms ({} workers, {})",
-            roll.incoming.worker_count,
-            roll.incoming.places()
+            "reloaded: generation {} serves after {took_ms} ms ({} workers, {})",
+            closing.number,
+            current.worker_count,
+            current.places()
         );
+    }
+
+    /// Answers who waits for the reload or the start; how long it took.
+    fn note_serving(&mut self, number: u64, began_ms: u64, warnings: Vec<String>) -> u64 {
+        let took_ms = self.now_ms.saturating_sub(began_ms);
+        let message = format!("generation {number} serves after {took_ms} ms");
+        self.note_reload_ended(Outcome { warnings, ..Outcome::new(DONE, message) });
+        took_ms
     }
 
     /// Sockets that we were given and that no `listen` names: those of an old
@@ -343,7 +396,7 @@ impl Master {
     pub(super) fn give_up_roll_without_forks(&mut self) {
         let goes_on = match &self.phase {
             Phase::Rolling(roll) => roll.is_start && !self.workers.is_empty(),
-            Phase::Steady | Phase::Probing(_) => true,
+            Phase::Steady | Phase::Probing(_) | Phase::Closing(_) => true,
         };
         if !goes_on {
             self.abandon_roll("no worker can be forked");

@@ -74,8 +74,10 @@ impl Worker {
         };
         let end_ms = now_ms.saturating_add(max_ms).min(self.drain.end_ms());
         self.drain = Drain(Some(Leaving { how, end_ms, idle_ms }));
-        self.board.slot(self.slot).set_state(board::State::Draining);
         self.close_door(how == Leave::Shutdown);
+        // Who reads it may rely on it: no connection comes here any more.
+        self.board.slot(self.slot).set_state(board::State::Draining);
+        self.wake_master();
         for token in self.connections.tokens() {
             if let Some(mut connection) = self.connections.take(token) {
                 if connection.is_idle() && how == Leave::Quick {

@@ -74,8 +74,8 @@ pub struct Birth {
 pub const MESSAGE_DRAIN: u8 = b'd';
 /// Worker → master: ready to serve.
 pub const MESSAGE_READY: u8 = b'r';
-/// Worker → master: see the wish on the board.
-pub const MESSAGE_WISH: u8 = b'w';
+/// Worker → master: the board tells something new.
+pub const MESSAGE_LOOK: u8 = b'l';
 
 /// Exit code: left as told.
 const CODE_LEFT: i32 = 0;
@@ -294,6 +294,14 @@ impl Worker {
             self.turn(&mut events)?;
         }
         Ok(())
+    }
+
+    /// What there is to say is on the board, and the master looks there every
+    /// second anyway.
+    fn wake_master(&mut self) {
+        if let Some(channel) = &mut self.channel {
+            let _ = channel.write(&[MESSAGE_LOOK]);
+        }
     }
 
     /// One turn of the loop: wait, handle what happened, keep time.

@@ -2,12 +2,11 @@
 //! memory. It only says so on the board and serves on; the master grants the
 //! wish when nobody else is being replaced, and the next one is ready first.
 
-use super::{MESSAGE_WISH, Worker};
+use super::Worker;
 use crate::board::Wish;
 use crate::conf::daemon::Limits;
 use crate::log;
 use crate::sys;
-use std::io::Write;
 
 /// Requests and age are stretched by up to this part, so that workers forked
 /// together do not all want to leave together.
@@ -84,10 +83,7 @@ impl Worker {
         if let Some(wish) = self.term.wish(self.requests, slot.memory_bytes(), now_ms) {
             self.term.is_told = true;
             slot.set_wish(wish);
-            // Only wakes the master, who looks at the board every second anyway.
-            if let Some(channel) = &mut self.channel {
-                let _ = channel.write(&[MESSAGE_WISH]);
-            }
+            self.wake_master();
         }
     }
 }

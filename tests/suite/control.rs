@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::harness::daemon::Setup;
@@ -63,13 +65,13 @@ fn commands_act_wait_and_report() {
     assert_eq!(state["workers"].as_array().map(Vec::len), Some(2));
     assert_eq!(state["listen"][0], format!("http {}", daemon.address));
 
-    // When it returns, the new workers serve, and the old ones have been told: for the moment until they read it, they may still
-    // take a connection.
+    // When it returns, the new configuration is in effect: one look tells.
     daemon.replace(&daemon.map, &painted_map(&upstream).replace("title: Painted", "title: Once more"));
     let (code, out, err) = act(&daemon, &["reload"]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("generation 2 serves"), "{out}");
-    crate::reload::await_title(&daemon, "Once more");
+    let capabilities = daemon.get("/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetCapabilities");
+    assert!(capabilities.text().contains("Once more"));
 
     // A refusal names every reason with its place.
     let broken = painted_map(&upstream)
@@ -109,6 +111,33 @@ fn commands_act_wait_and_report() {
     let (code, out, err) = act(&daemon, &["stop"]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert_eq!(daemon.await_end(), Some(0));
+}
+
+#[test]
+fn a_reload_is_over_when_no_old_worker_takes_connections() {
+    let (dir, upstream) = (TestDir::new("control-closing"), Upstream::start());
+    let daemon = Setup::new(&dir, painted_map(&upstream)).daemon_yaml(&reachable(&dir)).start();
+    let reload = |title: &str| {
+        let titled = painted_map(&upstream).replace("title: Painted", &format!("title: {title}"));
+        daemon.replace(&daemon.map, &titled);
+        let (code, out, err) = act(&daemon, &["reload"]);
+        assert_eq!(code, Some(0), "{out}{err}");
+    };
+    let title = || daemon.get("/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetCapabilities").text();
+    for round in 0..10 {
+        let name = format!("Number {round}");
+        reload(&name);
+        assert!((0..8).all(|_| title().contains(&name)), "{name}");
+    }
+    // One that stands still keeps nobody waiting for ever.
+    let old = daemon.workers()[0];
+    kill(Pid::from_raw(old as i32), Signal::SIGSTOP).expect("a worker");
+    reload("At last");
+    daemon.await_log(&format!("worker {old} was told to leave and may still take connections"), 1);
+    kill(Pid::from_raw(old as i32), Signal::SIGCONT).expect("the worker");
+    daemon.await_workers(2, &[old]);
+    assert!(title().contains("At last"));
+    daemon.stop();
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub fn reload_in_vain(daemon: &Daemon) -> String {
     daemon.log()[length..].to_owned()
 }
 
-pub fn await_title(daemon: &Daemon, title: &str) {
+fn await_title(daemon: &Daemon, title: &str) {
     await_some(&format!("the title {title:?}"), || {
         daemon.get(CAPABILITIES).text().contains(title).then_some(())
     });
