@@ -349,6 +349,35 @@ fn levels_are_counted_in_every_service() {
     daemon.stop();
 }
 
+/// A coverage that was written in whole numbers, cut to an area that was not.
+#[test]
+fn documents_show_the_edges_of_what_may_be_seen() {
+    let (dir, upstream) = (TestDir::new("auth-edges"), upstream());
+    let coverage = "cache: {type: file, coverage: {bbox: [0, 40, 20, 60], srs: 'EPSG:4326'}}";
+    let map = guarded_map(&upstream).replacen(
+        "open: {grids: [GLOBAL_WEBMERCATOR],",
+        &format!("open: {{grids: [degrees], {coverage},"),
+        1,
+    ) + "grids: {degrees: {base: GLOBAL_GEODETIC, origin: nw, min_res: 0.703125}}\n";
+    for (area, edges) in [
+        ("[-10, 30, 30, 70]", ["0", "40", "20", "60"]),
+        ("[5.75, 30, 30, 50.5]", ["5.75", "40", "20", "50.5"]),
+    ] {
+        let rule = format!("{{who: anyone, limited_to: {{geometry: {area}, srs: 'EPSG:4326'}}}}");
+        let yaml = format!("auth: {{rules: [{rule}]}}\n");
+        let daemon = Setup::new(&dir, map.clone()).workers(1).daemon_yaml(&yaml).start();
+        let [west, south, east, north] = edges;
+        let tms = daemon.get("/tms/1.0.0/open/EPSG4326").text();
+        let box_of_tms =
+            format!("<BoundingBox minx=\"{west}\" miny=\"{south}\" maxx=\"{east}\" maxy=\"{north}\" />");
+        assert!(tms.contains(&box_of_tms), "{area}: {tms}");
+        let wmts = daemon.get("/wmts/1.0.0/WMTSCapabilities.xml").text();
+        assert!(wmts.contains(&format!("<ows:LowerCorner>{west} {south}<")), "{area}: {wmts}");
+        assert!(wmts.contains(&format!("<ows:UpperCorner>{east} {north}<")), "{area}: {wmts}");
+        daemon.stop();
+    }
+}
+
 #[test]
 fn passwords_and_fields_of_proxies_name_users_too() {
     let (dir, upstream) = (TestDir::new("auth-who"), upstream());
