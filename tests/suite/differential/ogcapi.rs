@@ -1,14 +1,15 @@
 //! Random requests to the OGC API, right and wrong: statuses, types, documents
 //! in JSON, refusals, sizes of pictures and the fields that tell their place.
 
-use super::grammar::{Asked, escape};
-use super::{compare_all, difference, start};
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::grammar::{Asked, escape};
+use super::{compare_all, difference, start};
 use crate::harness::{Random, Reply, settled_seed};
 
+/// Drawn ones, after those that once differed.
 const REQUESTS: usize = 200;
 const SETTLED_SEED: u64 = 1;
 
