@@ -145,18 +145,22 @@ fn e2_slow_bodies_are_cut() {
 /// Clients that ask and do not read.
 const GREEDY: usize = 8;
 /// What each of them asks for, with bytes that fit into any socket's buffer.
-const ASKED: usize = 200;
+pub const ASKED: usize = 200;
 /// Bytes of one answer: all of them together are many times what the kernel
 /// holds between two ends (4 MiB to send, and a socket that nobody reads keeps
 /// the small buffer that it came with).
 const ANSWER_BYTES: usize = 200_000;
 
+/// The painted map, with capabilities of [`ANSWER_BYTES`].
+pub fn wordy_map(upstream: &Upstream) -> String {
+    let wordy = format!("  wms: {{md: {{abstract: {}}}}}\n", "x".repeat(ANSWER_BYTES));
+    painted_map(upstream).replacen("  wms:\n", &wordy, 1)
+}
+
 #[test]
 fn e3_who_does_not_read_is_reset() {
     let (dir, upstream) = (TestDir::new("e3"), Upstream::start());
-    let wordy = format!("  wms: {{md: {{abstract: {}}}}}\n", "x".repeat(ANSWER_BYTES));
-    let map = painted_map(&upstream).replace("  wms:\n", &wordy);
-    let setup = Setup::new(&dir, map).workers(1);
+    let setup = Setup::new(&dir, wordy_map(&upstream)).workers(1);
     let daemon = setup.daemon_yaml("limits: {write_stall_ms: 500}\n").start();
     check_tile(&daemon);
     let worker = daemon.workers()[0];

@@ -14,6 +14,7 @@ use crate::harness::load::{Load, Style, tiles_and_maps};
 use crate::harness::{
     Client, Daemon, End, PATIENCE, TestDir, Upstream, await_some, painted, seed, silent, sockets,
 };
+use crate::http_abuse::{ASKED, wordy_map};
 use crate::smoke::painted_map;
 
 const CAPABILITIES: &str = "/service?SERVICE=WMS&VERSION=1.1.1&REQUEST=GetCapabilities";
@@ -238,16 +239,16 @@ fn b3_five_hundred_reloads_leave_the_master_as_it_was() {
 #[test]
 fn b12_who_does_not_read_is_cut_at_the_end_of_a_drain() {
     let (dir, upstream) = (TestDir::new("b12"), Upstream::start());
-    let daemon = Setup::new(&dir, painted_map(&upstream))
-        .daemon_yaml("limits: {drain_max_ms: 600, keep_alive_requests: 1000000}\n")
-        .start();
+    let daemon = Setup::new(&dir, wordy_map(&upstream)).daemon_yaml("limits: {drain_max_ms: 600}\n").start();
     let old = daemon.workers();
     let mut client = daemon.client();
-    socket2::SockRef::from(client.stream()).set_recv_buffer_size(4_096).expect("a small window");
-    client.stream().set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    let requests = format!("GET {CAPABILITIES} HTTP/1.1\r\nHost: maps.test\r\n\r\n").repeat(200);
-    // Until nothing more fits in: the server waits for us to read.
-    while client.send(&requests).is_ok() {}
+    client
+        .send(format!("GET {CAPABILITIES} HTTP/1.1\r\nHost: maps.test\r\n\r\n").repeat(ASKED))
+        .expect("asked");
+    client.set_patience(PATIENCE);
+    client.stream().set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    // The first answer has begun; the last one finds no room until we read.
+    client.stream().peek(&mut [0]).expect("an answer");
     reload(&daemon, &titled_map(&upstream, "New"));
     daemon.await_log("cut at the end of the drain", 1);
     daemon.await_workers(2, &old);
