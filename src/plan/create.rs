@@ -518,7 +518,10 @@ impl TileCache {
         let store = &self.options.store;
         if store.keeps() {
             let is_new = |at: &usize| made[*at].1.cacheable && !made[*at].1.from_store;
-            let new: Vec<usize> = (0..made.len()).filter(is_new).collect();
+            let mut new: Vec<usize> = (0..made.len()).filter(is_new).collect();
+            // The first of a meta tile comes last: by it MapProxy's seeder tells whether the whole is there, also after
+            // a process was killed on the way.
+            new.sort_by_key(|at| std::cmp::Reverse((made[*at].0.x, made[*at].0.y)));
             let stored =
                 self.store_new(&new.iter().map(|at| &made[*at]).collect::<Vec<_>>(), dimensions, turn);
             for (at, is_stored) in new.into_iter().zip(stored) {

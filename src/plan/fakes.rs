@@ -32,6 +32,7 @@ pub struct FakeStore {
     pub keeps_rows: AtomicBool,
     pub locks: AtomicU32,
     pub stores: AtomicU32,
+    last_stored: Mutex<Option<TileCoord>>,
 }
 
 impl FakeStore {
@@ -45,11 +46,16 @@ impl FakeStore {
             keeps_rows: AtomicBool::new(false),
             locks: AtomicU32::new(0),
             stores: AtomicU32::new(0),
+            last_stored: Mutex::default(),
         })
     }
 
     pub fn put(&self, tile: TileCoord, bytes: &[u8], modified: SystemTime) {
         held(&self.tiles).insert(tile.into(), (bytes.into(), modified));
+    }
+
+    pub fn last_stored(&self) -> Option<TileCoord> {
+        *held(&self.last_stored)
     }
 
     pub fn holds(&self, tile: TileCoord) -> bool {
@@ -93,6 +99,7 @@ impl TileStore for FakeStore {
             return Err(read_only());
         }
         self.stores.fetch_add(1, Ordering::Relaxed);
+        *held(&self.last_stored) = Some(tile.coord);
         held(&self.tiles).insert(tile.clone(), (bytes.into(), SystemTime::now()));
         Ok(())
     }

@@ -88,6 +88,19 @@ fn a_made_tile_is_kept_and_found() {
     }
 }
 
+/// MapProxy's seeder takes a meta tile for whole when its first tile is there.
+#[test]
+fn the_first_tile_of_a_meta_tile_is_stored_last() {
+    for way in WAYS {
+        let (store, source) = (FakeStore::new(), arc(FakeLayer::painting(&mercator())));
+        let cache = cache(&store, over(&source), |options| made_in(way, options));
+        let block = [tile(4, 4), tile(5, 4), tile(4, 5), tile(5, 5)];
+        ask(&cache, &block).unwrap();
+        assert_eq!(store.count(), if way.1 == 4 { 4 } else { block.len() }, "{}", way.0);
+        assert!(way.1 == 1 || store.last_stored() == Some(tile(4, 4)), "{}", way.0);
+    }
+}
+
 #[test]
 fn a_meta_tile_is_one_query_with_its_buffer_and_ends_at_the_grid() {
     let (store, source) = (FakeStore::new(), arc(FakeLayer::painting(&mercator())));
