@@ -13,6 +13,7 @@ pub mod load;
 pub mod painted;
 #[cfg(feature = "peers")]
 pub mod peers;
+pub mod port;
 pub mod silent;
 #[cfg(feature = "peers")]
 pub mod snippet;

@@ -1,7 +1,7 @@
 //! The peers: MapProxy beside the daemon, a real WMS behind both. What
 //! tests/install brings must be there: a peer that is missing is a failure.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::client::{Client, Reply};
+use super::port::Port;
 use super::{await_some, silent};
 
 /// A program or directory below what tests/install made.
@@ -26,14 +27,10 @@ pub fn real_wms() -> String {
     std::env::var("RHUMB_UPSTREAM").expect("RHUMB_UPSTREAM names a real WMS: tests/run starts one")
 }
 
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
-
 /// MapProxy 7.0.0 serving one configuration.
 pub struct MapProxy {
     child: Child,
+    _port: Port,
     pub address: SocketAddr,
 }
 
@@ -54,28 +51,28 @@ impl MapProxy {
     }
 
     fn start_with(config: &Path, server: &str) -> MapProxy {
-        let port = free_port();
+        let port = Port::reserve();
         let server = Path::new(env!("CARGO_MANIFEST_DIR")).join(server);
-        let log =
-            std::fs::File::create(config.with_extension(format!("{port}.log"))).expect("a log for MapProxy");
+        let log = std::fs::File::create(config.with_extension(format!("{}.log", port.number)))
+            .expect("a log for MapProxy");
         let mut child = Command::new(peer("venv/bin/python"))
             .arg(server)
             .arg(config)
-            .arg(port.to_string())
+            .arg(port.number.to_string())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("one log for both outputs"))
             .stderr(log)
             .process_group(0)
             .spawn()
             .expect("MapProxy starts");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = port.address();
         await_some("MapProxy to listen", || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("MapProxy ended with {status}");
             }
             TcpStream::connect(address).ok()
         });
-        MapProxy { child, address }
+        MapProxy { child, _port: port, address }
     }
 
     pub fn get(&self, target: &str) -> Reply {

@@ -14,7 +14,8 @@ use crate::auth::{Faults, ask, seen, targets, told, upstream};
 use crate::auth_matrix::{Class, KINDS, Kind, OUTCOMES, Outcome, is_named, map, place, requests};
 use crate::harness::client::Client;
 use crate::harness::daemon::Setup;
-use crate::harness::peers::{MapProxy, free_port, peer};
+use crate::harness::peers::{MapProxy, peer};
+use crate::harness::port::Port;
 use crate::harness::{Reply, TestDir, await_some};
 
 /// What a callback says to the same cases as `auth_matrix::callback`, but for
@@ -53,7 +54,7 @@ def decorate(image, service, layers, **kw):
 /// The server that a document shows, with its port replaced.
 struct Server {
     child: Child,
-    port: u16,
+    port: Port,
 }
 
 impl Server {
@@ -68,9 +69,10 @@ impl Server {
             .take_while(|line| line.is_empty() || line.starts_with("    "))
             .map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line)))
             .collect();
-        let port = free_port();
+        let port = Port::reserve();
         assert!(code.contains("serve_forever()"), "{document} shows a server:\n{code}");
-        let code = code.replace(&format!("'127.0.0.1', {written_port}"), &format!("'127.0.0.1', {port}"));
+        let code =
+            code.replace(&format!("'127.0.0.1', {written_port}"), &format!("'127.0.0.1', {}", port.number));
         let program = dir.write("server.py", code);
         let log = std::fs::File::create(dir.join("server.log")).expect("a log");
         let mut child = Command::new(peer("venv/bin/python"))
@@ -86,7 +88,7 @@ impl Server {
                 let log = std::fs::read_to_string(dir.join("server.log")).unwrap_or_default();
                 panic!("the server ended with {status}\n{log}");
             }
-            TcpStream::connect(("127.0.0.1", port)).ok()
+            TcpStream::connect(port.address()).ok()
         });
         Server { child, port }
     }
@@ -134,8 +136,8 @@ fn an_authorisation_callback_decides_the_same_in_both() {
     );
     let server = Server::start(&dir, "auth.md", 9000);
     let yaml = format!(
-        "auth:\n  external: {{url: 'http://127.0.0.1:{}/authorize', fields: [Cookie]}}\n",
-        server.port
+        "auth:\n  external: {{url: 'http://127.0.0.1:{}/authorize', fields: [Cookie], timeout_ms: 60000}}\n",
+        server.port.number
     );
     let daemon = Setup::new(&dir, yaml_of_map).workers(1).daemon_yaml(&yaml).start();
     let mut faults = Faults::default();
@@ -188,7 +190,8 @@ fn a_decoration_callback_paints_the_same_in_both() {
         &dir.join("mymaps.py"),
     );
     let server = Server::start(&dir, "decorate.md", 9100);
-    let yaml = format!("decorate:\n  - {{http: 'http://127.0.0.1:{}/'}}\n", server.port);
+    let yaml =
+        format!("decorate:\n  - {{http: 'http://127.0.0.1:{}/', timeout_ms: 60000}}\n", server.port.number);
     let daemon = Setup::new(&dir, yaml_of_map).workers(1).daemon_yaml(&yaml).start();
     let mut faults = Faults::default();
     for (service, target) in targets(5, 17, 11) {

@@ -6,8 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::front::{Front, Port, Program, put, unprivileged};
+use crate::harness::front::{Front, Program, put, unprivileged};
 use crate::harness::peers::peer;
+use crate::harness::port::Port;
 use crate::harness::snippet::snippet;
 use crate::harness::{Daemon, Reply, TestDir, Upstream, painted};
 use crate::smoke::painted_map;

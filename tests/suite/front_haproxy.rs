@@ -1,7 +1,8 @@
 //! HAProxy in front: the same bytes.
 
 use crate::front::{Published, check_same, painted_daemon};
-use crate::harness::front::{Front, Port, put};
+use crate::harness::front::{Front, put};
+use crate::harness::port::Port;
 use crate::harness::snippet::snippet;
 use crate::harness::{Daemon, TestDir, Upstream};
 

@@ -2,8 +2,9 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::front::{Front, Port, put};
+use crate::harness::front::{Front, put};
 use crate::harness::load::{Load, Style, tiles_and_maps};
+use crate::harness::port::Port;
 use crate::harness::snippet::snippet;
 use crate::harness::{Daemon, TestDir, Upstream, await_some, seed};
 use crate::smoke::painted_map;

@@ -8,11 +8,12 @@ use nix::sys::signal::Signal;
 use crate::control::{act, reachable};
 use crate::front::painted_daemon;
 use crate::front_haproxy::haproxy;
-use crate::harness::front::{Front, Port, put};
+use crate::harness::front::{Front, put};
 use crate::harness::load::{Load, Style, Target, tiles_and_maps};
+use crate::harness::port::Port;
 use crate::harness::snippet::snippet;
 use crate::harness::{Daemon, Random, TestDir, Upstream, await_some, seed};
-use crate::reload::{broken_map, check_refusal, reload, reload_in_vain, titled_map};
+use crate::reload::{broken_map, check_refusal, reload, reload_in_vain, titled_map, warm};
 
 /// Reloads, every fifth of a broken file.
 const RELOADS: usize = 60;
@@ -49,6 +50,7 @@ fn mostly_tiles(random: &mut Random) -> Target {
 /// The whole storm through one proxy.
 fn check_nothing_is_lost(daemon: &mut Daemon, upstream: &Upstream, front: &Front) {
     let seed = seed("storm behind a proxy");
+    warm(daemon);
     let load = Load::start(front.address, seed, &styles(), mostly_tiles);
     load.await_answers(500);
     for number in 1..=RELOADS {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::cache_faults::{FOUR, SINGLE, check_tiles, is_all_read, map, put, set_time, target, tile_path};
 use crate::harness::daemon::Setup;
+use crate::harness::port::Port;
 use crate::harness::{Answer, Client, Daemon, Reply, TestDir, Upstream, await_some, painted};
 
 /// What the largest map takes that these configurations allow: no lower limit
@@ -36,10 +37,9 @@ impl Fickle {
 
 /// Caches `bad`, `good` and `refused`, each over a WMS of its own; `keys` are
 /// further keys of the sources of the first and the last.
-fn three_layers(cache: &Path, bad: &Upstream, good: &Upstream, keys: &str) -> String {
-    let refused = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+fn three_layers(cache: &Path, bad: &Upstream, good: &Upstream, refused: &Port, keys: &str) -> String {
     let names = ["bad", "good", "refused"];
-    let urls = [bad.url("/wms"), good.url("/wms"), format!("http://{refused}/wms")];
+    let urls = [bad.url("/wms"), good.url("/wms"), format!("http://{}/wms", refused.address())];
     let layers: String = names
         .iter()
         .map(|name| format!("  - {{name: {name}, title: {name}, sources: [{name}]}}\n"))
@@ -121,8 +121,8 @@ fn half_a_tile() -> Vec<u8> {
 #[test]
 fn a_faulty_answer_is_told_and_never_kept() {
     let dir = TestDir::new("upstream-faults");
-    let (bad, good) = (Fickle::start(), Upstream::start());
-    let daemon = Setup::new(&dir, three_layers(dir.path(), &bad.upstream, &good, ""))
+    let (bad, good, refused) = (Fickle::start(), Upstream::start(), Port::reserve());
+    let daemon = Setup::new(&dir, three_layers(dir.path(), &bad.upstream, &good, &refused, ""))
         .daemon_yaml(&format!("limits: {{upstream_body_bytes: {BODY_BYTES_MAX}}}\n"))
         .start();
     for (column, (name, fault)) in (0..).zip(faults()) {
@@ -152,8 +152,8 @@ fn on_error_decides_what_is_shown_and_what_is_kept() {
                          204: {response: transparent, cache: true}\n      \
                          other: {response: '#778899', cache: false}\n    image: {transparent: true}\n";
     let dir = TestDir::new("upstream-on-error");
-    let (bad, good) = (Fickle::start(), Upstream::start());
-    let text = three_layers(dir.path(), &bad.upstream, &good, RULES)
+    let (bad, good, refused) = (Fickle::start(), Upstream::start(), Port::reserve());
+    let text = three_layers(dir.path(), &bad.upstream, &good, &refused, RULES)
         .replace("sources: [bad_wms],", "sources: [bad_wms], image: {transparent: true},");
     let daemon = Setup::new(&dir, text).start();
     let rows = [
