@@ -332,13 +332,13 @@ impl Daemon {
     /// fault, so a surplus is looked at again for a while.
     fn surplus_descriptors(&self) -> usize {
         let mut surplus = 0;
-        for _ in 0..200 {
+        for _ in 0..silent::LOOKS {
             let draining = self.workers().len().saturating_sub(self.worker_count);
             surplus = silent::descriptors(self.pid()).saturating_sub(self.descriptors + draining);
             if surplus == 0 {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(silent::BETWEEN_LOOKS);
         }
         surplus
     }
