@@ -30,6 +30,7 @@ fn requests_of_fresh_seeds_are_answered_alike() {
         crate::differential::answer_alike(seed);
         crate::differential::answer_alike_where_strict(seed);
         crate::differential::ogcapi::answer_alike(seed);
+        crate::parity::requests_agree(seed);
     }
 }
 
