@@ -298,10 +298,11 @@ fn bodies_and_continue() {
 
 #[test]
 fn deadlines_of_reading() {
-    let slow = Limits { first_byte_ms: 60, header_ms: 60, body_ms: 60, keep_alive_idle_ms: 0, ..limits() };
+    let hasty = Running::start(Limits { first_byte_ms: 60, ..limits() }, site);
+    let slow = Limits { header_ms: 60, body_ms: 60, keep_alive_idle_ms: 0, ..limits() };
     let running = Running::start(slow, site);
     // Nothing at all: a silent end.
-    assert!(read_response(&mut running.connect(), false).is_none());
+    assert!(read_response(&mut hasty.connect(), false).is_none());
     // A head that never ends, a body that never comes: 408.
     for part in ["GET / HT", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab"] {
         let mut stream = running.ask(part.as_bytes());
@@ -344,8 +345,7 @@ fn slow_readers_get_everything_and_who_reads_nothing_is_reset() {
 
     let running = Running::start(Limits { write_stall_ms: 60, ..limits() }, site);
     let mut stream = running.ask(get("/large").repeat(20).as_bytes());
-    running.wait_until(|slot| slot.connections() == 1);
-    running.wait_until(|slot| slot.connections() == 0);
+    running.wait_until(|slot| slot.counters.events(crate::board::Event::ConnectionCut) == 1);
     let ended =
         std::iter::from_fn(|| Some(stream.read(&mut [0; 65_536]))).find(|read| !matches!(read, Ok(1..)));
     assert!(ended.unwrap().is_err(), "a reset, not an end that looks like the whole answer");
@@ -370,7 +370,7 @@ fn held_up(released: crossbeam_channel::Receiver<()>) -> impl Fn(&Request) -> An
 #[test]
 fn who_waits_too_long_for_a_thread_gets_503_with_advice() {
     let (release, released) = crossbeam_channel::bounded::<()>(0);
-    let one = Limits { render_threads: 1, waiting_threads: 0, render_queue_ms: 60, ..limits() };
+    let one = Limits { render_threads: 1, waiting_threads: 0, render_queue_ms: 2_000, ..limits() };
     let running = Running::start(one, held_up(released));
     let mut first = running.ask(get("/wait").as_bytes());
     running.wait_until(|slot| slot.busy_threads().count() == 1);
@@ -474,13 +474,21 @@ fn connections_spread_over_the_workers() {
     let board = Arc::new(Board::new(0).unwrap());
     let workers: Vec<Running> =
         (0..2).map(|_| Running::start_on(&listener, Arc::clone(&board), limits(), site)).collect();
-    let mut streams: Vec<TcpStream> = (0..16).map(|_| workers[0].ask(get("/work/a").as_bytes())).collect();
-    for stream in &mut streams {
-        assert!(read_response(stream, false).is_some());
-    }
-    let counts: Vec<u64> = workers.iter().map(|w| board.slot(w.slot).connections()).collect();
-    assert_eq!(counts.iter().sum::<u64>(), 16);
-    assert!(counts.iter().all(|count| *count <= 10), "{counts:?}");
+    // A machine may have no time for one of them for a while; another round shows another picture.
+    let is_spread = (0..5).any(|_| {
+        let mut streams: Vec<TcpStream> =
+            (0..16).map(|_| workers[0].ask(get("/work/a").as_bytes())).collect();
+        for stream in &mut streams {
+            assert!(read_response(stream, false).is_some());
+        }
+        let counts: Vec<u64> = workers.iter().map(|w| board.slot(w.slot).connections()).collect();
+        assert_eq!(counts.iter().sum::<u64>(), 16);
+        drop(streams);
+        workers.iter().for_each(|worker| worker.wait_until(|slot| slot.connections() == 0));
+        eprintln!("{counts:?}");
+        counts.iter().all(|count| *count <= 10)
+    });
+    assert!(is_spread, "one worker has nearly all, time and again");
 }
 
 #[test]
