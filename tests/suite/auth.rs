@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::harness::daemon::Setup;
 use crate::harness::fastcgi::{self, cgi_reply};
 use crate::harness::painted::{self, MERC};
+use crate::harness::port::Port;
 use crate::harness::{Answer, Daemon, Reply, TestDir, Upstream};
 use crate::http_abuse::settle_access_log;
 use crate::scgi_uwsgi::{exchange, request};
@@ -473,11 +474,11 @@ fn a_web_server_by_tcp_names_users_where_it_is_trusted() {
     for (more, status) in
         [("", 200), ("trusted_proxies: [127.0.0.1]\n", 200), ("trusted_proxies: [10.9.9.9]\n", 401)]
     {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let port = Port::reserve();
         let yaml = format!("{more}auth: {{remote_user: yes, rules: [{{users: [ann]}}]}}\n");
         let setup = Setup::new(&dir, guarded_map(&upstream)).workers(1).daemon_yaml(&yaml);
-        let daemon = setup.listen(&format!("scgi: '127.0.0.1:{port}'")).start();
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the daemon listens");
+        let daemon = setup.listen(&format!("scgi: '{}'", port.address())).start();
+        let mut stream = std::net::TcpStream::connect(port.address()).expect("the daemon listens");
         stream.write_all(&request("scgi", tile, &[("REMOTE_USER", "ann")], "")).expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
@@ -583,7 +584,7 @@ fn a_callback_behind_a_small_server_decides_as_with_mapproxy() {
         (200, answer.to_string())
     });
     let yaml = format!(
-        "auth:\n  external: {{url: 'http://{}/ask', fields: [Cookie], with_extent: true}}\n",
+        "auth:\n  external: {{url: 'http://{}/ask', fields: [Cookie], with_extent: true, timeout_ms: 60000}}\n",
         callback.address
     );
     let daemon = Setup::new(&dir, guarded_map(&upstream)).workers(1).daemon_yaml(&yaml).start();

@@ -421,7 +421,10 @@ fn every_request_by_rules() {
 fn every_request_by_a_service_that_is_asked() {
     let (dir, upstream) = (TestDir::new("auth-matrix-external"), upstream());
     let callback = Callback::start(callback);
-    let yaml = format!("auth:\n  external: {{url: 'http://{}/ask', fields: [Cookie]}}\n", callback.address);
+    let yaml = format!(
+        "auth:\n  external: {{url: 'http://{}/ask', fields: [Cookie], timeout_ms: 60000}}\n",
+        callback.address
+    );
     let daemon = Setup::new(&dir, map(&upstream)).workers(1).daemon_yaml(&yaml).start();
     check_all(&daemon, &upstream, false);
     daemon.stop();

@@ -437,7 +437,7 @@ fn a_hook_is_asked_as_mapproxy_calls_its_callback() {
     let (dir, upstream) = (TestDir::new("decorate-question"), upstream());
     let painter = Painter::start();
     let yaml = format!(
-        "decorate:\n  - {{http: 'http://{}/good', layers: [open, group], fields: [Cookie]}}\n",
+        "decorate:\n  - {{http: 'http://{}/good', layers: [open, group], fields: [Cookie], timeout_ms: 60000}}\n",
         painter.address
     );
     let daemon = Setup::new(&dir, map(&upstream)).workers(1).daemon_yaml(&yaml).start();
@@ -477,7 +477,7 @@ fn who_waits_for_a_hook_holds_nobody_up() {
     let (dir, upstream) = (TestDir::new("decorate-held"), upstream());
     let painter = Painter::start();
     let yaml = format!(
-        "limits: {{render_threads: 1}}\ndecorate:\n  - {{http: 'http://{}/held', layers: [open]}}\n",
+        "limits: {{render_threads: 1}}\ndecorate:\n  - {{http: 'http://{}/held', layers: [open], timeout_ms: 60000}}\n",
         painter.address
     );
     let daemon = Setup::new(&dir, map(&upstream)).workers(1).daemon_yaml(&yaml).start();

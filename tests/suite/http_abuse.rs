@@ -27,9 +27,8 @@ pub fn check_tile(daemon: &Daemon) {
 /// Sends bytes; everything that came back, and how it ended.
 pub fn send(daemon: &Daemon, bytes: &[u8]) -> (Vec<u8>, End) {
     let mut client = daemon.client();
-    if client.send(bytes).is_err() {
-        return (Vec::new(), End::Reset);
-    }
+    // A refusal may be there already, and is read even where the rest finds nobody.
+    let _ = client.send(bytes);
     client.read_to_end()
 }
 
@@ -97,7 +96,7 @@ fn drip(client: &mut Client, bytes: &[u8]) -> Result<u16, End> {
 #[test]
 fn e1_slow_headers_are_cut_and_others_are_served() {
     let (dir, upstream) = (TestDir::new("e1"), Upstream::start());
-    let daemon = start(&dir, &upstream, "first_byte_ms: 300, header_ms: 700");
+    let daemon = start(&dir, &upstream, "first_byte_ms: 3000, header_ms: 2000");
     check_tile(&daemon);
     let request = format!("GET {TILE} HTTP/1.1\r\n{HOST}X-Slow: {}\r\n\r\n", "a".repeat(4_000));
     std::thread::scope(|scope| {

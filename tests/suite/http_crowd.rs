@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,6 +21,8 @@ use crate::smoke::painted_map;
 
 /// Lets this process, and the daemons that it starts, have so many descriptors.
 fn allow_descriptors(count: u64) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     assert!(hard >= count, "this test needs {count} descriptors, the hard limit is {hard} (ulimit -Hn)");
     if soft < count {
@@ -121,7 +124,7 @@ fn e25_ten_thousand_connections_are_held_and_others_served() {
 #[test]
 fn e25_more_than_there_is_room_for_wait_and_are_served() {
     let (dir, upstream) = (TestDir::new("e25-more"), Upstream::start());
-    let daemon = start(&dir, &upstream, "connections_per_worker: 50, first_byte_ms: 1000");
+    let daemon = start(&dir, &upstream, "connections_per_worker: 50, first_byte_ms: 3000");
     check_tile(&daemon);
     let silent_ones: Vec<Client> = (0..50).map(|_| daemon.client()).collect();
     let mut waiting: Vec<Client> = (0..300)

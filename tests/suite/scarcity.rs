@@ -172,7 +172,7 @@ fn a17_without_processes_the_present_workers_serve_until_there_are_again() {
         await_some("the refusal", || log().contains("reload refused, generation 1 serves on").then_some(()));
         assert_eq!(silent::children(pid), [second]);
         // Slowly: a second lies between two attempts.
-        let (before, began) = (refused(), Instant::now());
+        let (began, before) = (Instant::now(), refused());
         await_some("two more attempts", || (refused() >= before + 2).then_some(()));
         assert!(began.elapsed() >= Duration::from_millis(900), "it tries again at once");
         limit(pid, "--nproc=1000:1000");
@@ -219,7 +219,8 @@ pub fn storm(name: &str, length: Duration) {
     let seed = seed(name);
     let mut random = Random(seed);
     let (dir, upstream) = (TestDir::new(name), Upstream::start());
-    let daemon = Setup::new(&dir, painted_map(&upstream)).start();
+    let daemon =
+        Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {drain_idle_ms: 10000}\n").start();
     let styles: Vec<Style> =
         (0..6).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect();
     let load = Load::start(daemon.address, seed, &styles, tiles_and_maps(0));
@@ -314,7 +315,9 @@ fn a22_as_the_first_process_it_reaps_strangers_in_silence() {
     kill(Pid::from_raw(master as i32), Signal::SIGTERM).expect("the master");
     let status = await_some("the end", || child.0.try_wait().ok().flatten());
     assert_eq!(status.code(), Some(0), "{}", log());
-    let told = log();
+    // A machine may be too busy for the old worker to shut its door in time.
+    let is_fault = |line: &&str| !line.contains("may still take connections");
+    let told = log().lines().filter(is_fault).collect::<Vec<_>>().join("\n");
     assert!(!told.contains("\"error\"") && !told.contains("\"warn\""), "not in silence: {told}");
     silent::check_log(&told);
 }
@@ -350,7 +353,9 @@ fn with_shell(
     if let Some(user) = user {
         // Where it was built, others may have no way to.
         let copy = dir.join("rhumb");
-        std::fs::copy(&program, &copy).expect("a copy of the program");
+        // By a child: this process never has it open for writing, so no other child does when it is run.
+        let status = Command::new("cp").args([&program, &copy]).status().expect("cp");
+        assert!(status.success(), "no copy of the program");
         program = copy;
         std::os::unix::fs::chown(dir.path(), Some(user), Some(user)).expect("the directory");
         for file in dir.files() {

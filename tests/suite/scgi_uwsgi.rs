@@ -99,7 +99,7 @@ fn the_way_of_a_request() {
 fn what_is_no_request_is_refused() {
     let dir = TestDir::new("cgi-odd");
     let upstream = Upstream::start();
-    let limits = "limits: {first_byte_ms: 300, header_ms: 300, body_ms: 300}\n";
+    let limits = "limits: {header_ms: 300, body_ms: 300}\n";
     let daemon = start(&dir, &upstream).daemon_yaml(limits).start();
     each(&dir, |protocol, ask| {
         for (variables, status) in [

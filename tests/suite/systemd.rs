@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 
@@ -16,6 +15,7 @@ use crate::harness::daemon::Setup;
 use crate::harness::{Client, PATIENCE, TestDir, Upstream, painted};
 use crate::reload::tile;
 use crate::smoke::painted_map;
+use crate::upgrade::write_program;
 
 /// A place for notices, as systemd has it.
 struct Notices(UnixDatagram);
@@ -122,7 +122,8 @@ fn b26_notices_come_in_their_order() {
     daemon.await_workers(2, &[newest as u32]);
 
     daemon.signal(Signal::SIGQUIT);
-    daemon.signal(Signal::SIGTERM);
+    // It may have left by now.
+    let _ = kill(Pid::from_raw(daemon.pid() as i32), Signal::SIGTERM);
     let stopping = notices.next_step();
     assert!(stopping.starts_with("STOPPING=1\n"), "{stopping}");
     let _ = daemon.await_end();
@@ -171,14 +172,12 @@ fn an_odd_notify_socket_is_no_hindrance() {
 /// A program that gets its standard input as the first given socket, under the
 /// name `http`, and then is rhumb.
 fn activation(dir: &TestDir) -> PathBuf {
-    let script = dir.write(
-        "activated",
-        format!(
-            "#!/bin/sh\nexec 3<&0 0</dev/null\nexport LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http\nexec '{}' \"$@\"\n",
-            env!("CARGO_BIN_EXE_rhumb")
-        ),
+    let script = dir.join("activated");
+    let text = format!(
+        "#!/bin/sh\nexec 3<&0 0</dev/null\nexport LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http\nexec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_rhumb")
     );
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    write_program(&script, &text);
     script
 }
 

@@ -3,7 +3,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,7 +13,7 @@ use crate::control::{act, reachable, status};
 use crate::harness::daemon::Setup;
 use crate::harness::load::{Load, Style, tiles_and_maps};
 use crate::harness::{Daemon, End, TestDir, Upstream, await_some, painted, seed, silent, sockets};
-use crate::reload::tile;
+use crate::reload::{tile, warm};
 use crate::smoke::painted_map;
 
 /// A link to the program in the test's own directory: what it leads to is what
@@ -23,10 +24,18 @@ fn link_program(dir: &TestDir) -> PathBuf {
     link
 }
 
+/// Writes a script that can be run at once: this process never has it open for
+/// writing, so no child of another thread does at the moment it is run.
+pub fn write_program(path: &Path, script: &str) {
+    let write = "umask 077; printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let status = Command::new("sh").args(["-c", write]).arg(path).arg(script).status().expect("a shell");
+    assert!(status.success(), "{} was not written", path.display());
+}
+
 /// Puts a script in the program's place.
 fn replace_program(dir: &TestDir, script: &str) {
-    let new = dir.write("rhumb.new", script);
-    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let new = dir.join("rhumb.new");
+    write_program(&new, script);
     std::fs::rename(new, dir.join("rhumb")).expect("in its place");
 }
 
@@ -81,7 +90,7 @@ fn start(dir: &TestDir, upstream: &Upstream, yaml: &str) -> Daemon {
 fn b20_upgrades_under_load_lose_nothing() {
     let seed = seed("b20");
     let (dir, upstream) = (TestDir::new("b20"), Upstream::start());
-    let mut daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 500}\n");
+    let mut daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 10000}\n");
     // A Unix socket too: its path is there all along.
     let path = dir.join("http.socket");
     let config = std::fs::read_to_string(&daemon.config).expect("the daemon's file");
@@ -141,9 +150,10 @@ fn b20_upgrades_under_load_lose_nothing() {
 fn sixty_reloads_and_five_upgrades_lose_nothing() {
     let seed = seed("sixty and five");
     let (dir, upstream) = (TestDir::new("sixty"), Upstream::start());
-    let mut daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 500}\n");
+    let mut daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 10000}\n");
     let styles: Vec<Style> =
         (0..64).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 4 }, Style::OneShot]).collect();
+    warm(&daemon);
     let load = Load::start(daemon.address, seed, &styles, tiles_and_maps(0));
     load.await_answers(500);
     let good = painted_map(&upstream);
@@ -191,7 +201,7 @@ fn sixty_reloads_and_five_upgrades_lose_nothing() {
 #[test]
 fn b21_a_broken_program_changes_nothing() {
     let (dir, upstream) = (TestDir::new("b21"), Upstream::start());
-    let daemon = start(&dir, &upstream, "limits: {probe_ms: 3000}\n");
+    let daemon = start(&dir, &upstream, "limits: {probe_ms: 10000}\n");
     let workers = daemon.workers();
     let real = env!("CARGO_BIN_EXE_rhumb");
     let only_handshake = format!("#!/bin/sh\n[ \"$1\" = --handshake ] && exec {real} \"$@\"\nexit 5\n");
@@ -300,6 +310,7 @@ fn b23_whoever_is_killed_the_other_serves() {
     await_pid_file(&dir, new);
     check_tile(&daemon);
     assert_eq!(status(&daemon)["pid"], new);
+    await_some("the dead one's workers to leave", || (silent::group(old).len() == 3).then_some(()));
     daemon.follow(new);
     daemon.stop();
 }
@@ -409,7 +420,7 @@ fn a_master_that_stood_still_goes_on_with_its_upgrade() {
 fn b24_an_upgrade_can_be_taken_back() {
     let seed = seed("b24");
     let (dir, upstream) = (TestDir::new("b24"), Upstream::start());
-    let daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 500}\n");
+    let daemon = start(&dir, &upstream, "limits: {drain_idle_ms: 10000}\n");
     let old = daemon.pid();
     let load = Load::start(
         daemon.address,

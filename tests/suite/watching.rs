@@ -92,7 +92,7 @@ fn b28_workers_that_have_served_enough_are_replaced_one_at_a_time() {
     let (dir, upstream) = (TestDir::new("b28"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream))
         .workers(3)
-        .daemon_yaml("limits: {requests_max: 100}\n")
+        .daemon_yaml("limits: {requests_max: 100, drain_idle_ms: 10000}\n")
         .start();
     let styles: Vec<Style> =
         (0..12).flat_map(|n| [Style::KeepAlive { depth: 1 + n % 3 }, Style::OneShot]).collect();
@@ -255,7 +255,7 @@ fn a14_a_render_that_never_ends_costs_its_client_and_the_worker_is_replaced() {
 #[test]
 fn a_loop_that_stands_still_is_aborted_and_its_request_named() {
     let (dir, upstream) = (TestDir::new("stuck"), Upstream::start());
-    let (daemon, fail) = start_failing(&dir, &upstream, 2, "loop_stuck_ms: 1000");
+    let (daemon, fail) = start_failing(&dir, &upstream, 2, "loop_stuck_ms: 4000");
     daemon.replace(&fail, "service@deadly:*:hang");
     for times in 1..=2 {
         let ended = ask_deadly(&daemon, DEADLY);
@@ -273,7 +273,7 @@ fn a_loop_that_stands_still_is_aborted_and_its_request_named() {
 #[test]
 fn a_worker_that_is_never_ready_is_killed() {
     let (dir, upstream) = (TestDir::new("late"), Upstream::start());
-    let (daemon, fail) = start_failing(&dir, &upstream, 2, "worker_start_ms: 2000");
+    let (daemon, fail) = start_failing(&dir, &upstream, 2, "worker_start_ms: 8000");
     let old = daemon.workers();
     daemon.replace(&fail, "worker.start:*:hang");
     daemon.signal(Signal::SIGHUP);

@@ -169,7 +169,7 @@ fn a4_workers_of_a_killed_master_finish_and_leave_the_port() {
 fn a5_a_worker_that_stands_still_is_replaced() {
     let (dir, upstream) = (TestDir::new("a5"), Upstream::start());
     let daemon =
-        Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {loop_stuck_ms: 1000}\n").start();
+        Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {loop_stuck_ms: 4000}\n").start();
     let [first, second] = daemon.workers()[..] else { panic!("two workers") };
     let (mut held, others) = client_of(&daemon, first);
     drop(others);
@@ -192,14 +192,14 @@ fn a5_a_worker_that_stands_still_is_replaced() {
 fn a7_a_master_that_slept_kills_nobody() {
     let (dir, upstream) = (TestDir::new("a7"), Upstream::start());
     let daemon =
-        Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {loop_stuck_ms: 1000}\n").start();
+        Setup::new(&dir, painted_map(&upstream)).daemon_yaml("limits: {loop_stuck_ms: 4000}\n").start();
     let workers = daemon.workers();
     send(daemon.pid(), Signal::SIGSTOP);
     // Longer than a worker may stand still; served throughout.
     let began = Instant::now();
     let mut quiet = daemon.client();
     quiet.set_patience(Duration::from_millis(100));
-    while began.elapsed() < Duration::from_millis(3_500) {
+    while began.elapsed() < Duration::from_millis(6_500) {
         assert_eq!(daemon.get(&tile(17, 11)).status, 200);
         assert_eq!(quiet.read_reply(false).expect_err("nothing was asked"), End::Timeout);
     }
@@ -264,11 +264,26 @@ fn delays_ms(log: &str) -> Vec<u64> {
         .collect()
 }
 
+const DAY_MS: u64 = 86_400_000;
+
+/// When, in milliseconds of the day, each line that holds `text` was written.
+fn stamps_ms(log: &str, text: &str) -> Vec<u64> {
+    let of_line = |line: &str| {
+        let (_, time) = line.split_once("\"time\":\"")?.1.split_once('T')?;
+        let mut parts = time.get(..12)?.split([':', '.']).map(str::parse::<u64>);
+        let mut next = || parts.next()?.ok();
+        let (hours, minutes, seconds, ms) = (next()?, next()?, next()?, next()?);
+        Some(((hours * 60 + minutes) * 60 + seconds) * 1_000 + ms)
+    };
+    log.lines().filter(|line| line.contains(text)).map(|line| of_line(line).expect("a time")).collect()
+}
+
 #[test]
 fn a10_a_worker_that_crashes_again_and_again_costs_ever_less() {
     let (dir, upstream) = (TestDir::new("a10"), Upstream::start());
     let daemon = Setup::new(&dir, painted_map(&upstream)).start();
     let [_, stays] = daemon.workers()[..] else { panic!("two workers") };
+    assert_eq!(daemon.get(&tile(17, 11)).status, 200);
     for _ in 0..4 {
         let workers = daemon.await_workers(2, &[]);
         let crashing = *workers.iter().find(|worker| **worker != stays).expect("the other one");
@@ -277,8 +292,11 @@ fn a10_a_worker_that_crashes_again_and_again_costs_ever_less() {
         await_some("the crashed one to be gone", || (!daemon.workers().contains(&crashing)).then_some(()));
         assert_eq!(daemon.get(&tile(17, 11)).status, 200, "the other one serves");
     }
-    // At most one line a second: it speaks for several deaths.
-    daemon.await_log("deaths since the last line", 1);
+    // At most one line a second: it speaks for several deaths where they come faster.
+    daemon.await_log("the next is forked in", 1);
+    let stamps = stamps_ms(&daemon.log(), "the next is forked in");
+    let gaps: Vec<u64> = stamps.windows(2).map(|pair| (pair[1] + DAY_MS - pair[0]) % DAY_MS).collect();
+    assert!(gaps.iter().all(|gap| *gap >= 990), "{gaps:?} ms between lines");
     let delays = delays_ms(&daemon.log());
     eprintln!("delays: {delays:?} ms");
     assert!(delays.windows(2).all(|pair| pair[0] < pair[1]), "{delays:?}");

@@ -227,7 +227,8 @@ pub fn prove(test: &str, rows: &[Row]) {
             }
         }
     }
-    let daemon = Setup::embedded(&dir).workers(1).daemon_yaml("maps: maps\n").start();
+    let daemon =
+        Setup::embedded(&dir).workers(1).daemon_yaml("maps: maps\nlimits: {probe_ms: 120000}\n").start();
     let world = World { daemon: &daemon, upstream: &upstream, dir: &dir };
     let mut faults = Vec::new();
     for (at, row) in rows.iter().enumerate() {
