@@ -126,6 +126,7 @@ impl Peer {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(End::Timeout),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Err(_) => Err(End::Reset),
         }
     }

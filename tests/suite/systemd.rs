@@ -1,7 +1,7 @@
 //! What systemd sees: notices in their order, signs of life, sockets that it
 //! gives and keeps; and the unit files (reliability.md, B25 and B26).
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -29,7 +29,12 @@ impl Notices {
 
     fn next(&self) -> String {
         let mut buffer = [0; 4096];
-        let count = self.0.recv(&mut buffer).expect("a notice within the patience of the tests");
+        let count = loop {
+            match self.0.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("a notice within the patience of the tests"),
+            }
+        };
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     }
 
