@@ -6,12 +6,19 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::harness::daemon::Setup;
 use crate::harness::load::{Load, Style, Target};
-use crate::harness::{Client, End, TestDir, Upstream, seed, sockets};
+use crate::harness::{Client, End, Reply, TestDir, Upstream, seed, sockets};
 use crate::reload::tile;
 use crate::smoke::painted_map;
 
 const DRIBBLERS: usize = 200;
 const IDLE: usize = 500;
+
+/// The answer to what is nowhere, and whether the connection stays.
+fn kept(reply: Result<Reply, End>) -> Option<()> {
+    let reply = reply.expect("an answer");
+    assert_eq!(reply.status, 404);
+    (!reply.closes()).then_some(())
+}
 
 #[test]
 fn two_hundred_dribblers_and_five_hundred_idle_clients_cost_others_nothing() {
@@ -31,7 +38,11 @@ fn two_hundred_dribblers_and_five_hundred_idle_clients_cost_others_nothing() {
         client.send_get("/nothing").expect("sent");
     }
     for client in &mut idle {
-        assert_eq!(client.read_reply(false).expect("an answer").status, 404);
+        // A worker that holds far more of them than the other asks some to come anew.
+        while kept(client.read_reply(false)).is_none() {
+            *client = daemon.client();
+            client.send_get("/nothing").expect("sent");
+        }
     }
     let mut dribblers: Vec<Client> = (0..DRIBBLERS).map(|_| daemon.client()).collect();
     let load = Load::start(daemon.address, seed, &[Style::KeepAlive { depth: 1 }; 8], |random| {
