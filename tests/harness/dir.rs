@@ -1,6 +1,7 @@
 //! A directory of a test's own, gone with the test.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub struct TestDir(PathBuf);
@@ -31,6 +32,16 @@ impl TestDir {
             std::fs::create_dir_all(parent).expect("directories of a test file");
         }
         std::fs::write(&path, text).expect("a test file");
+        path
+    }
+
+    /// Writes a script that can be run at once: this process never has it open
+    /// for writing, so no child that another thread begins has when it is run.
+    pub fn write_program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.write(name, "");
+        let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let status = Command::new("sh").args(["-c", write]).arg(&path).arg(script).status().expect("a shell");
+        assert!(status.success(), "{} was not written", path.display());
         path
     }
 

@@ -15,7 +15,6 @@ use crate::harness::daemon::Setup;
 use crate::harness::{Client, PATIENCE, TestDir, Upstream, painted};
 use crate::reload::tile;
 use crate::smoke::painted_map;
-use crate::upgrade::write_program;
 
 /// A place for notices, as systemd has it.
 struct Notices(UnixDatagram);
@@ -177,13 +176,11 @@ fn an_odd_notify_socket_is_no_hindrance() {
 /// A program that gets its standard input as the first given socket, under the
 /// name `http`, and then is rhumb.
 fn activation(dir: &TestDir) -> PathBuf {
-    let script = dir.join("activated");
-    let text = format!(
+    let script = format!(
         "#!/bin/sh\nexec 3<&0 0</dev/null\nexport LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http\nexec '{}' \"$@\"\n",
         env!("CARGO_BIN_EXE_rhumb")
     );
-    write_program(&script, &text);
-    script
+    dir.write_program("activated", &script)
 }
 
 #[test]

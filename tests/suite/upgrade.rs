@@ -3,8 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,18 +23,9 @@ fn link_program(dir: &TestDir) -> PathBuf {
     link
 }
 
-/// Writes a script that can be run at once: this process never has it open for
-/// writing, so no child of another thread does at the moment it is run.
-pub fn write_program(path: &Path, script: &str) {
-    let write = "umask 077; printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
-    let status = Command::new("sh").args(["-c", write]).arg(path).arg(script).status().expect("a shell");
-    assert!(status.success(), "{} was not written", path.display());
-}
-
 /// Puts a script in the program's place.
 fn replace_program(dir: &TestDir, script: &str) {
-    let new = dir.join("rhumb.new");
-    write_program(&new, script);
+    let new = dir.write_program("rhumb.new", script);
     std::fs::rename(new, dir.join("rhumb")).expect("in its place");
 }
 

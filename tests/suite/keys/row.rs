@@ -2,7 +2,6 @@
 //! is asked, and what must be seen without the change and with it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_yaml::Value;
@@ -205,8 +204,8 @@ pub fn prove(test: &str, rows: &[Row]) {
         dir.write(&format!("shared/{name}"), text);
     }
     dir.write("shared/picture.png", pictures::flat(64, 64));
-    executable(&dir.write("shared/mapserv", include_str!("mapserv.sh")));
-    executable(&dir.write("shared/other", include_str!("mapserv.sh").replace("mapserv", "other")));
+    dir.write_program("shared/mapserv", include_str!("mapserv.sh"));
+    dir.write_program("shared/other", &include_str!("mapserv.sh").replace("mapserv", "other"));
     for (at, row) in rows.iter().enumerate() {
         assert!(row.sights.iter().any(|sight| sight.without != sight.with), "{:?} shows nothing", row.keys);
         let mut map: Value = serde_yaml::from_str(BASE).expect("the base is YAML");
@@ -244,9 +243,4 @@ fn refused(daemon: &Daemon) -> String {
     let log = daemon.log();
     let lines = log.lines().filter(|line| line.contains(".yaml") && !line.contains("not been read"));
     lines.take(60).collect::<Vec<_>>().join("\n")
-}
-
-fn executable(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a program's mode");
 }
